@@ -1,0 +1,1 @@
+"""Whole folders: find the pictures, keep the order, write a report."""

@@ -1,0 +1,88 @@
+"""A decoded picture with everything its file said about it."""
+
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from imgcompress.shapes import Int, Shaped
+
+Segment = tuple[int, bytes]
+"""A JPEG marker segment: the marker's second byte (0xE1 for APP1) and the payload without the length."""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What travels beside the pixels. Pixels are never rotated: the EXIF orientation is kept instead.
+
+    Attributes:
+        exif: a TIFF structure as in APP1 after ``Exif\\0\\0``, or None.
+        icc: an ICC profile, or None (then sRGB is meant).
+        xmp: an XMP packet, or None.
+        orientation: the EXIF orientation, 1 to 8.
+        density: pixels per unit (x, y) and the unit of JFIF (0 aspect ratio, 1 inch, 2 cm), or None.
+        segments: a source JPEG's other segments, in order, to be carried along as they are
+            (IPTC, comments, extended XMP, unknown APPn).
+    """
+
+    exif: bytes | None = None
+    icc: bytes | None = None
+    xmp: bytes | None = None
+    orientation: int = 1
+    density: tuple[int, int, int] | None = None
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True)
+class JpegSource:
+    """What a source JPEG's own headers say: how it was made, and what may not be made finer.
+
+    Attributes:
+        subsampling: "444", "422", "440", "420", "gray", or "other" for layouts we do not write.
+        tables: one quantization table per component, natural (row-major) order, integer steps.
+        progressive: whether the frame is progressive.
+        marked: whether this tool wrote the file before.
+    """
+
+    subsampling: str
+    tables: Int[Tensor, "components 8 8"]
+    progressive: bool
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels on the CPU, as stored (EXIF orientation not applied).
+
+    Attributes:
+        pixels: uint8 or uint16; one channel (gray) or three (RGB, encoded as the ICC profile says).
+        alpha: same dtype and size as the pixels, straight (not premultiplied), or None if all opaque.
+        bit_depth: bits a channel that carry information: 8, 10, 12 or 16. Deep values are scaled to 0..65535.
+        format: "jpeg", "png", "webp", "avif" or "tiff", by content rather than by suffix.
+        metadata: what travels beside the pixels.
+        jpeg: how the source was coded if it is a JPEG, else None.
+        frames: how many pictures the file holds; the pixels are the first one's.
+    """
+
+    pixels: Shaped[Tensor, "channels height width"]
+    format: str
+    bit_depth: int = 8
+    alpha: Shaped[Tensor, "height width"] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    jpeg: JpegSource | None = None
+    frames: int = 1
+
+    @property
+    def height(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        return int(self.pixels.shape[2])
+
+    @property
+    def is_gray(self) -> bool:
+        return int(self.pixels.shape[0]) == 1
+
+    def with_metadata(self, metadata: Metadata) -> "Picture":
+        """The same pixels with other metadata."""
+        return replace(self, metadata=metadata)

@@ -1,0 +1,51 @@
+"""Fixtures that every test may use, and the shape checker that runs under all of them."""
+
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+# Shapes and types are checked at run time in tests only; the hook must be in place before the first import.
+install_import_hook("imgcompress", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from skimage import data  # noqa: E402
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)  # the test runner already has a process a core
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SHARED.is_dir() or os.environ.get("CI"):
+        return  # under CI its absence must show: the fixture below fails
+    for item in items:
+        if "shared" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="../shared is not here"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photographs and hostile files beside the repository."""
+    if not SHARED.is_dir():
+        pytest.fail("../shared is missing")
+    return SHARED
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every device there is: CUDA is skipped where it is absent, unless REQUIRE_CUDA=1."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        if os.environ.get("REQUIRE_CUDA") == "1":
+            pytest.fail("REQUIRE_CUDA=1, but there is no CUDA device")
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def photo() -> torch.Tensor:
+    """A real photograph, uint8 (3, 400, 600)."""
+    return torch.from_numpy(data.coffee()).permute(2, 0, 1).contiguous()
