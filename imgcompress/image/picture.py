@@ -41,12 +41,15 @@ class JpegSource:
         tables: one quantization table per component, natural (row-major) order, integer steps.
         progressive: whether the frame is progressive.
         marked: whether this tool wrote the file before.
+        coefficients: the stored quantized coefficients, natural order, one int16 tensor ``[down, across, 8, 8]``
+            per component, without padding blocks; None where they cannot be read.
     """
 
     subsampling: str
     tables: Int[Tensor, "components 8 8"]
     progressive: bool
     marked: bool = False
+    coefficients: tuple[Tensor, ...] | None = None
 
 
 @dataclass(frozen=True)

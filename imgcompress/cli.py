@@ -1,0 +1,94 @@
+"""The command line: ``imgcompress recompress SRC DST``."""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+
+from imgcompress import __version__
+from imgcompress.config import Config
+from imgcompress.errors import UsageError
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(ArgumentParser):
+    """jsonargparse, with option names spelled with hyphens on the command line."""
+
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        words = sys.argv[1:] if args is None else args
+        return super().parse_args([_with_underscores(word) for word in words], *rest, **options)
+
+    def format_help(self) -> str:
+        return re.sub(r"--[a-z_.]+", lambda match: match[0].replace("_", "-"), super().format_help())
+
+
+def _with_underscores(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, separator, value = word.partition("=")
+    return "--" + name[2:].replace("-", "_") + separator + value
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of the whole command line; the settings' options are the fields of :class:`Config`."""
+    parser = _Parser(
+        prog="imgcompress",
+        description="Recompress pictures, spending bits where people look.",
+        version=f"imgcompress {__version__}",
+    )
+    commands = parser.add_subcommands(dest="command")
+    recompress = _Parser(description="Make smaller JPEG files of a folder of pictures, or of one picture.")
+    recompress.add_argument("source", metavar="SRC", help="a folder, searched recursively, or one picture")
+    recompress.add_argument("destination", metavar="DST", help="the folder for the results; it mirrors SRC")
+    recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
+    recompress.add_argument("--report", metavar="FILE.jsonl", help="write one JSON line a file")
+    recompress.add_argument("--dry_run", action="store_true", help="compute everything, write no picture")
+    recompress.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    recompress.add_class_arguments(Config)
+    commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: words after the program's name; None takes the process's own.
+
+    Returns:
+        The exit code: 0 all went well, 1 some pictures failed, 2 wrong usage, 130 interrupted.
+    """
+    console = Console(stderr=True)
+    try:
+        parser = build_parser()
+        options = parser.instantiate(parser.parse_args(arguments)).recompress
+        return _recompress(options, console)
+    except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except UsageError as error:
+        console.print(f"imgcompress: {error}", style="red", markup=False, highlight=False)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        console.print("imgcompress: interrupted; what is written is whole, a rerun goes on from there")
+        return EXIT_INTERRUPTED
+
+
+def _recompress(options: Any, console: Console) -> int:
+    # The tensor libraries take seconds to load; --help and wrong options should not wait for them.
+    from imgcompress.dataset.report import follow
+    from imgcompress.dataset.runner import Runner, RunOptions
+    from imgcompress.dataset.sources import find_entries
+
+    config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
+    entries = find_entries(Path(options.source), Path(options.destination))
+    runner = Runner(config, RunOptions(dry_run=options.dry_run, overwrite=options.overwrite))
+    report = Path(options.report) if options.report else None
+    summary = follow(runner.run(entries), len(entries), config, report, console)
+    summary.show(console, runner.compressor.buffers)
+    return EXIT_SOME_FAILED if summary.failed else EXIT_OK

@@ -1,0 +1,278 @@
+"""Pictures in, outcomes out: encode, open again, measure, and fall back to the source where that is better."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcompress import __version__
+from imgcompress.config import Config
+from imgcompress.encode import Encoder, Layout, choose_layout
+from imgcompress.errors import PictureError, Reason, UsageError
+from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progressive
+from imgcompress.formats.jpeg.markers import jfif, metadata_segments
+from imgcompress.image.jpeg_file import mark_segment
+from imgcompress.image.metadata import strip
+from imgcompress.image.picture import Picture
+from imgcompress.records import Status
+from imgcompress.verify import Verdict, Verifier, decode_again
+
+KEPT_REASONS = frozenset(
+    {
+        Reason.ALREADY_OURS,
+        Reason.ALPHA,
+        Reason.DEEP_COLOR,
+        Reason.ANIMATED,
+        Reason.SEVERAL_PICTURES,
+        Reason.METADATA_TOO_LARGE,
+        Reason.NOT_SMALLER,
+        Reason.VERIFY_REFUSED,
+    }
+)
+"""Why a picture is not encoded although nothing is wrong with it; every other reason is a failure."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file's bytes and what was decoded from them."""
+
+    data: bytes
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one picture ended.
+
+    Attributes:
+        status, reason: as in the report.
+        data: the output's bytes; None when the picture failed.
+        format: the output's format, the source's when it failed.
+        scores: what the verification measured.
+        settings: what the encoder was asked for and chose.
+        seconds: time spent; a batch's shared stages are divided evenly among its pictures.
+        error: a sentence when it failed.
+    """
+
+    status: Status
+    reason: Reason
+    data: bytes | None
+    format: str
+    scores: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A picture that is to be encoded, with its place in the caller's list."""
+
+    index: int
+    source: Source
+    layout: Layout
+    header: bytes
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """An encoded picture.
+
+    Attributes:
+        data: the file as it would be written.
+        pixels: what another decoder shows.
+        lossless: the source JPEG coded again without loss, where there is one.
+        seconds: time spent so far.
+    """
+
+    data: bytes
+    pixels: Tensor
+    lossless: bytes | None
+    seconds: float
+
+
+class Compressor:
+    """Recompresses pictures with one set of settings. Not for use from several threads at once.
+
+    The padded batch (pinned memory on CUDA) and its float copy are kept between batches; ``buffers`` counts.
+
+    Args:
+        config: all settings.
+
+    Raises:
+        UsageError: the device asked for, or a model's file, is not there.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.device = find_device(config.device)
+        self._encoder = Encoder(config, self.device)
+        self._verifier = Verifier(config, self.device)
+        self.buffers = self._encoder.buffers
+        self._mark = [mark_segment(__version__, _digest(config))] if config.jpeg.mark else []
+
+    def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]:
+        """Recompresses pictures of any sizes; those of one layout go through the stages together.
+
+        Args:
+            sources: pictures; how many are in memory at once is the caller's choice.
+            pool: packs and decodes the results while the next batch is computed.
+
+        Returns:
+            One outcome a source, in order. Nothing is raised for a single picture.
+        """
+        outcomes: dict[int, Outcome] = {}
+        jobs: list[_Job] = []
+        for index, source in enumerate(sources):
+            try:
+                jobs.append(self._prepare(index, source))
+            except PictureError as error:
+                outcomes[index] = self._without_encoding(source, error)
+        packing: list[tuple[_Job, Future[_Packed]]] = []
+        for batch in self._batches(jobs):
+            for job, encoded in zip(batch, self._encode(batch), strict=True):
+                if isinstance(encoded, PictureError):
+                    outcomes[job.index] = self._without_encoding(job.source, encoded)
+                else:
+                    packing.append((job, pool.submit(self._pack, job, *encoded)))
+        packed: list[tuple[_Job, _Packed]] = []
+        for job, future in packing:
+            try:
+                packed.append((job, future.result()))
+            except PictureError as error:
+                outcomes[job.index] = self._without_encoding(job.source, error)
+        started = time.perf_counter()
+        verdicts = self._verifier.judge(
+            [job.source.picture.pixels for job, _ in packed], [result.pixels for _, result in packed]
+        )
+        share = (time.perf_counter() - started) / max(1, len(packed))
+        for (job, result), verdict in zip(packed, verdicts, strict=True):
+            outcome = self._choose(job, result, verdict)
+            outcomes[job.index] = replace(outcome, seconds=result.seconds + share)
+        return [outcomes[index] for index in range(len(sources))]
+
+    def _prepare(self, index: int, source: Source) -> _Job:
+        """Decides how a picture is coded, or raises the reason why it is not."""
+        picture = source.picture
+        if picture.jpeg is not None and picture.jpeg.marked:
+            raise PictureError(Reason.ALREADY_OURS, "this tool made the file")
+        if picture.frames > 1:
+            several = picture.format in ("jpeg", "tiff")
+            reason = Reason.SEVERAL_PICTURES if several else Reason.ANIMATED
+            raise PictureError(reason, f"the file holds {picture.frames} pictures")
+        if picture.alpha is not None:
+            raise PictureError(Reason.ALPHA, "JPEG has no alpha channel")
+        if picture.bit_depth > 8:
+            raise PictureError(Reason.DEEP_COLOR, f"JPEG cannot hold {picture.bit_depth} bits a channel")
+        layout = choose_layout(picture, self.config.subsampling, self.config.quality)
+        metadata = strip(picture.metadata, self.config.strip)
+        header = jfif(metadata.density) + metadata_segments(metadata, self._mark)
+        return _Job(index, source, layout, header)
+
+    def _batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+        """Groups by layout, at most ``batch_size`` pictures and ``batch_megapixels`` together."""
+        groups: dict[Layout, list[_Job]] = {}
+        for job in jobs:
+            groups.setdefault(job.layout, []).append(job)
+        for layout, group in groups.items():
+            megapixels = layout.padded_size[0] * layout.padded_size[1] / 1e6
+            fitting = max(1, int(self.config.limits.batch_megapixels / megapixels))
+            size = min(self.config.batch_size, fitting)
+            for start in range(0, len(group), size):
+                yield group[start : start + size]
+
+    def _encode(self, batch: Sequence[_Job]) -> list[tuple[bytes, float] | PictureError]:
+        """Each picture's baseline file and its seconds; a batch that fails is tried again one by one."""
+        started = time.perf_counter()
+        pictures = [job.source.picture for job in batch]
+        try:
+            files = self._encoder.encode(pictures, batch[0].layout, [job.header for job in batch])
+        except Exception as error:  # a fault with one picture must not end the run
+            if len(batch) > 1:
+                return [result for job in batch for result in self._encode([job])]
+            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            reason = Reason.OUT_OF_MEMORY if out_of_memory else Reason.INTERNAL_ERROR
+            return [PictureError(reason, f"{type(error).__name__}: {error}")]
+        seconds = (time.perf_counter() - started) / len(batch)
+        return [(file, seconds) for file in files]
+
+    def _pack(self, job: _Job, baseline: bytes, seconds: float) -> _Packed:
+        """Chooses the scans, opens the result with another decoder; runs in the pool."""
+        started = time.perf_counter()
+        data = pack_progressive(baseline) if self.config.jpeg.progressive else baseline
+        pixels = decode_again(data)
+        lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
+        return _Packed(data, pixels, lossless, seconds + time.perf_counter() - started)
+
+    def _lossless(self, source: Source) -> bytes | None:
+        """The source JPEG coded again, its pixels checked to be identical."""
+        metadata = strip(source.picture.metadata, self.config.strip)
+        data = optimize_losslessly(source.data, metadata)
+        if data is None or not torch.equal(decode_again(data), decode_again(source.data)):
+            return None
+        return data
+
+    def _choose(self, job: _Job, packed: _Packed, verdict: Verdict) -> Outcome:
+        """Takes the encoded picture if it passed and is the smallest, else what the source can become."""
+        source = job.source
+        settings = {
+            "quality": self.config.quality,
+            "subsampling": job.layout.sampling.name,
+            "tables": self.config.quantization.tables,
+            "dead_zone": self.config.quantization.dead_zone,
+            "on_source_grid": job.layout.on_source_grid,
+        }
+        if not verdict.accepted:
+            error = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
+            outcome = self._without_encoding(source, error, packed.lossless)
+            return replace(outcome, scores=verdict.scores, settings=settings)
+        if len(packed.data) >= min(len(source.data), len(packed.lossless or source.data)):
+            error = PictureError(Reason.NOT_SMALLER, "the result is not smaller than the source")
+            return replace(self._without_encoding(source, error, packed.lossless), settings=settings)
+        return Outcome(
+            Status.RECOMPRESSED, Reason.SMALLER, packed.data, "jpeg", verdict.scores, settings=settings
+        )
+
+    def _without_encoding(
+        self, source: Source, error: PictureError, lossless: bytes | None = None
+    ) -> Outcome:
+        """The source itself, in fewer bytes or without unwanted metadata where that costs no pixel."""
+        picture = source.picture
+        if error.reason not in KEPT_REASONS:
+            return Outcome(Status.FAILED, error.reason, None, picture.format, error=str(error))
+        must_strip = self.config.strip != "none" and strip(picture.metadata, self.config.strip) != picture.metadata
+        if must_strip and lossless is None and picture.jpeg is not None and picture.frames == 1:
+            lossless = self._lossless(source)
+        if lossless is not None and (must_strip or len(lossless) < len(source.data)):
+            return Outcome(Status.OPTIMIZED, error.reason, lossless, "jpeg")
+        if must_strip:
+            message = f"{error}, and a copy would keep the metadata that --strip {self.config.strip} is to drop"
+            return Outcome(Status.FAILED, Reason.CANNOT_STRIP, None, picture.format, error=message)
+        return Outcome(Status.KEPT, error.reason, source.data, picture.format)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name.
+
+    Args:
+        name: "cpu", "cuda", or "auto" for CUDA where there is one.
+
+    Raises:
+        UsageError: CUDA was asked for and is not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device: cuda was asked for, but torch sees no CUDA device")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _digest(config: Config) -> str:
+    """Names the settings that decide about bytes."""
+    settings = asdict(config)
+    for key in ("device", "batch_size", "jobs", "limits"):
+        del settings[key]
+    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:12]

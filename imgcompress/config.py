@@ -1,0 +1,214 @@
+"""Every setting, its default and its range. YAML files and command-line options name these fields."""
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from imgcompress.errors import UsageError
+
+StripMode = Literal["none", "thumbnail", "gps", "all"]
+VerifyMode = Literal["auto", "decode", "ssim", "vgg"]
+
+
+def _require(ok: bool, key: str, value: object, expected: str) -> None:
+    if not ok:
+        raise UsageError(f"{key}: expected {expected}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """What is refused before it is decoded, and how much is in memory at once.
+
+    Attributes:
+        max_megapixels: larger pictures fail with ``too_large`` (millions of pixels).
+        batch_megapixels: a batch is cut before it holds more than this; a larger picture goes alone.
+        in_flight_megapixels: decoded pictures waiting between reading and writing hold at most this.
+    """
+
+    max_megapixels: float = 178.0
+    batch_megapixels: float = 16.0
+    in_flight_megapixels: float = 64.0
+
+    def __post_init__(self) -> None:
+        for key in ("max_megapixels", "batch_megapixels", "in_flight_megapixels"):
+            value = getattr(self, key)
+            _require(value > 0, f"limits.{key}", value, "a positive number of megapixels")
+
+
+@dataclass(frozen=True)
+class JpegConfig:
+    """How the JPEG file is laid out.
+
+    Attributes:
+        progressive: pass the file through lossless progressive optimization (optimal scans).
+        mark: leave a note of a few bytes by which our own files are recognized and left alone.
+    """
+
+    progressive: bool = True
+    mark: bool = True
+
+
+@dataclass(frozen=True)
+class QuantizationConfig:
+    """How coarse each coefficient becomes.
+
+    Attributes:
+        tables: ``imgcompress``: starting tables mixed by what the blocks are (smooth, texture, edge);
+            ``ijg``: the example tables of ITU-T T.81, Annex K, scaled as libjpeg does.
+        dead_zone: ``adaptive``: AC values below a threshold, which each block's QP moves, become zero;
+            ``none``: plain rounding.
+        dead_zone_threshold: the threshold for a block of weight 1 (QP 24), in quantization steps.
+        dead_zone_slope: the threshold is ``dead_zone_threshold + dead_zone_slope (1 / W - 1)``, within
+            [0.5, 0.9].
+    """
+
+    tables: Literal["imgcompress", "ijg"] = "imgcompress"
+    dead_zone: Literal["adaptive", "none"] = "adaptive"
+    dead_zone_threshold: float = 0.62
+    dead_zone_slope: float = 0.09
+
+    def __post_init__(self) -> None:
+        threshold, slope = self.dead_zone_threshold, self.dead_zone_slope
+        _require(0.5 <= threshold <= 0.9, "quantization.dead_zone_threshold", threshold, "0.5 to 0.9 steps")
+        _require(0 <= slope <= 1, "quantization.dead_zone_slope", slope, "0 to 1")
+
+
+@dataclass(frozen=True)
+class AttentionConfig:
+    """Where people look, and how much that counts.
+
+    Attributes:
+        enabled: without the map every block has QP 24 (weight 1).
+        strength: how far the map moves the QP; 0 is the same as off.
+        scale_weights: shares of the maps at 32, 16 and 8 px.
+    """
+
+    enabled: bool = True
+    strength: float = 1.0
+    scale_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
+
+    def __post_init__(self) -> None:
+        _require(self.strength >= 0, "attention.strength", self.strength, "a number >= 0")
+        _check_weights("attention.scale_weights", self.scale_weights)
+
+
+@dataclass(frozen=True)
+class PerceptionConfig:
+    """The VGG16 perceptual distance.
+
+    Attributes:
+        trunk: path of the VGG16 weights; null takes the ones that come with the package.
+        layer_weights: shares of conv2_2, conv3_3 and conv4_3.
+        tile_megapixels: larger pictures go through the trunk in overlapping tiles of at most this.
+        cpu_scale: pictures are shrunk by this factor first when the trunk runs on a CPU.
+    """
+
+    trunk: str | None = None
+    layer_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
+    tile_megapixels: float = 1.0
+    cpu_scale: Literal[1.0, 0.5] = 0.5
+
+    def __post_init__(self) -> None:
+        _check_weights("perception.layer_weights", self.layer_weights)
+        tile = self.tile_megapixels
+        _require(0.04 <= tile <= 1.0, "perception.tile_megapixels", tile, "0.04 to 1 megapixels")
+
+
+@dataclass(frozen=True)
+class VerificationConfig:
+    """Below these floors an encoded picture is refused. They catch accidents; they do not set the quality.
+
+    Attributes:
+        min_ssim: smallest structural similarity (0 to 1).
+        max_vgg: largest VGG distance.
+    """
+
+    min_ssim: float = 0.5
+    max_vgg: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(-1 <= self.min_ssim <= 1, "verification.min_ssim", self.min_ssim, "-1 to 1")
+        _require(self.max_vgg > 0, "verification.max_vgg", self.max_vgg, "a positive number")
+
+
+def _check_weights(key: str, weights: tuple[float, ...]) -> None:
+    usable = all(weight >= 0 for weight in weights) and sum(weights) > 0
+    _require(usable, key, weights, "weights >= 0, not all zero")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run.
+
+    Attributes:
+        quality: 1 (smallest) to 100 (finest steps).
+        subsampling: 444, 422, 420, or auto: a source JPEG keeps its own; others get 420 below quality 90
+            and 444 from there on.
+        device: where the tensors live; auto takes CUDA where there is one.
+        batch_size: at most this many pictures of one size go through the stages together.
+        jobs: threads that read, pack and write; 0 is one a core.
+        verify: what every output must pass before it is written: ``decode`` (opens elsewhere, right size),
+            ``ssim`` or ``vgg`` (in addition at least as similar as the floor); auto: vgg on CUDA, else ssim.
+        strip: which metadata is left out. The EXIF thumbnail, which shows the old picture, always is.
+    """
+
+    quality: int = 75
+    subsampling: Literal["auto", "444", "422", "420"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int = 8
+    jobs: int = 0
+    verify: VerifyMode = "auto"
+    strip: StripMode = "none"
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    jpeg: JpegConfig = field(default_factory=JpegConfig)
+    quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.quality <= 100, "quality", self.quality, "an integer from 1 to 100")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "an integer >= 1")
+        _require(self.jobs >= 0, "jobs", self.jobs, "an integer >= 0")
+
+    @property
+    def threads(self) -> int:
+        """How many threads read, pack and write."""
+        return self.jobs or os.cpu_count() or 1
+
+    def to_yaml(self) -> str:
+        """The resolved settings, as a file that ``--config`` takes."""
+        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def load_config(path: Path) -> Config:
+    """Reads settings from a YAML file; keys that it leaves out have their defaults.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        UsageError: the file cannot be read, or a key does not exist, has a wrong type or is out of range;
+            the message names the file and the key.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Config)
+    try:
+        settings = parser.instantiate(parser.parse_string(path.read_text(encoding="utf-8")))
+    except (OSError, ArgumentError, UsageError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    return Config(**vars(settings))

@@ -1,0 +1,199 @@
+"""Read, compute and write overlap; windows bound the memory; records come in the order of the sources."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from imgcompress.compressor import Compressor, Outcome, Source
+from imgcompress.config import Config
+from imgcompress.dataset.sources import Entry
+from imgcompress.errors import PictureError, Reason
+from imgcompress.image.read import probe, read_picture
+from imgcompress.image.write import write_atomically
+from imgcompress.records import FileRecord, Status
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may touch.
+
+    Attributes:
+        dry_run: compute everything, write nothing.
+        overwrite: replace outputs that exist.
+    """
+
+    dry_run: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class _Item:
+    """One candidate on its way through the run; each stage fills in what it finds."""
+
+    entry: Entry
+    existing: Path | None = None
+    data: bytes = b""
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    source: Source | None = None
+    error: PictureError | None = None
+    seconds: float = 0.0
+
+    @property
+    def megapixels(self) -> float:
+        return (self.width or 0) * (self.height or 0) / 1e6
+
+
+class Runner:
+    """Sends files through a compressor.
+
+    Args:
+        config: all settings.
+        options: what may be touched.
+
+    Raises:
+        UsageError: the device or a model asked for is not there.
+    """
+
+    def __init__(self, config: Config, options: RunOptions) -> None:
+        self._config = config
+        self._options = options
+        self.compressor = Compressor(config)
+
+    def run(self, entries: Iterable[Entry]) -> Iterator[FileRecord]:
+        """Works through the entries.
+
+        While one window of pictures is computed and written, the next is read and decoded; no more than two
+        windows are in memory.
+
+        Args:
+            entries: candidates.
+
+        Returns:
+            One record an entry, in their order, as soon as its window is written.
+        """
+        with ThreadPoolExecutor(self._config.threads, thread_name_prefix="imgcompress") as pool:
+            decoding: list[Future[_Item]] = []
+            try:
+                for window in self._windows(pool, entries):
+                    upcoming = [pool.submit(self._decode, item) for item in window]
+                    yield from self._process(pool, [future.result() for future in decoding])
+                    decoding = upcoming
+                yield from self._process(pool, [future.result() for future in decoding])
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _windows(self, pool: Executor, entries: Iterable[Entry]) -> Iterator[list[_Item]]:
+        """Cuts the stream of loaded files by count and by pixels."""
+        most_pictures = 4 * self._config.batch_size
+        most_megapixels = self._config.limits.in_flight_megapixels / 2
+        window: list[_Item] = []
+        for item in _map_ahead(pool, self._load, entries, ahead=2 * self._config.threads):
+            megapixels = sum(other.megapixels for other in window) + item.megapixels
+            if window and (megapixels > most_megapixels or len(window) == most_pictures):
+                yield window
+                window = []
+            window.append(item)
+        if window:
+            yield window
+
+    def _process(self, pool: Executor, items: list[_Item]) -> Iterator[FileRecord]:
+        """Compresses a window, writes the outputs, says what became of each."""
+        ready = [item.source for item in items if item.source is not None]
+        outcomes = iter(self.compressor.compress(ready, pool))
+        finishing = [
+            pool.submit(self._finish, item, next(outcomes) if item.source is not None else None)
+            for item in items
+        ]
+        for future in finishing:
+            yield future.result()
+
+    def _load(self, entry: Entry) -> _Item:
+        """Reads a file and looks at its header; nothing large is decoded. Runs in the pool."""
+        started = time.perf_counter()
+        item = _Item(entry)
+        if not self._options.overwrite:
+            item.existing = next((path for path in (entry.output, entry.copy) if path.exists()), None)
+        if item.existing is None:
+            try:
+                item.data = entry.source.read_bytes()
+                header = probe(item.data)
+                item.format, item.width, item.height = header.format, header.width, header.height
+            except OSError as error:
+                item.error = PictureError(Reason.READ_ERROR, error.strerror or str(error))
+            except PictureError as error:
+                item.error = error
+        item.seconds = time.perf_counter() - started
+        return item
+
+    def _decode(self, item: _Item) -> _Item:
+        """Decodes what was loaded. Runs in the pool."""
+        if item.existing is not None or item.error is not None:
+            return item
+        started = time.perf_counter()
+        try:
+            picture = read_picture(item.data, self._config.limits.max_megapixels)
+            item.source = Source(item.data, picture)
+        except PictureError as error:
+            item.error = error
+        except MemoryError:
+            item.error = PictureError(Reason.OUT_OF_MEMORY, "not enough memory to decode the picture")
+        item.seconds += time.perf_counter() - started
+        return item
+
+    def _finish(self, item: _Item, outcome: Outcome | None) -> FileRecord:
+        """Writes an output and makes the record. Runs in the pool."""
+        entry = item.entry
+        if item.existing is not None:
+            return FileRecord(str(entry.source), str(item.existing), Status.SKIPPED, Reason.EXISTS)
+        started = time.perf_counter()
+        output = None
+        if outcome is None:
+            assert item.error is not None
+            status, reason, error = Status.FAILED, item.error.reason, str(item.error)
+        else:
+            status, reason, error = outcome.status, outcome.reason, outcome.error
+            if outcome.data is not None:
+                output = entry.copy if status is Status.KEPT else entry.output
+                try:
+                    if not self._options.dry_run:
+                        write_atomically(output, outcome.data)
+                except PictureError as failure:
+                    status, reason, error, output = Status.FAILED, failure.reason, str(failure), None
+        written = outcome is not None and outcome.data is not None and output is not None
+        return FileRecord(
+            source=str(entry.source),
+            output=str(output) if output is not None else None,
+            status=status,
+            reason=reason,
+            format=outcome.format if outcome is not None else item.format,
+            width=item.width,
+            height=item.height,
+            bytes_in=len(item.data) if item.data or item.error is None else None,
+            bytes_out=len(outcome.data) if written else None,
+            scores=outcome.scores if outcome is not None else {},
+            settings=outcome.settings if outcome is not None else {},
+            seconds=item.seconds + (outcome.seconds if outcome else 0.0) + time.perf_counter() - started,
+            error=error,
+        )
+
+
+def _map_ahead(
+    pool: Executor, function: Callable[[In], Out], items: Iterable[In], ahead: int
+) -> Iterator[Out]:
+    """Maps in the pool, in order, with a bounded number of calls under way."""
+    stream = iter(items)
+    under_way = deque(pool.submit(function, item) for item in islice(stream, ahead))
+    while under_way:
+        result = under_way.popleft().result()
+        under_way.extend(pool.submit(function, item) for item in islice(stream, 1))
+        yield result

@@ -1,0 +1,132 @@
+"""Which files are candidates, and what their outputs are called."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imgcompress.errors import UsageError
+
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
+IMAGE_SUFFIXES = JPEG_SUFFIXES | frozenset(
+    {".png", ".apng", ".webp", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".heic", ".heif", ".jxl", ".jp2"}
+)
+"""Files with these suffixes are candidates whatever they hold."""
+
+_MAGIC_NUMBERS = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"II*\x00",
+    b"MM\x00*",
+    b"II+\x00",
+    b"MM\x00+",
+    b"GIF87a",
+    b"GIF89a",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One candidate.
+
+    Attributes:
+        source: the file.
+        output: where a JPEG made from it goes.
+        copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
+    """
+
+    source: Path
+    output: Path
+    copy: Path
+
+
+def find_entries(source: Path, destination: Path) -> list[Entry]:
+    """Lists the candidates below a folder, or the one file, in sorted order, with their outputs.
+
+    Args:
+        source: a folder, searched recursively without following links to folders, or a single file.
+        destination: the folder that mirrors the tree.
+
+    Returns:
+        At least one entry. An output keeps the source's name with the suffix ``.jpg``; a JPEG's own suffix
+        stays. Where two sources would claim one name, each one that does not bear the name already gets its
+        full name plus ``.jpg``.
+
+    Raises:
+        UsageError: the source is missing, has no pictures, or the folders lie inside one another in a way
+            that would mix sources and outputs.
+    """
+    if not source.exists():
+        raise UsageError(f"{source}: no such file or folder")
+    _check_places(source, destination)
+    root = source if source.is_dir() else source.parent
+    files = sorted(_candidates(source)) if source.is_dir() else [source]
+    if not files:
+        raise UsageError(f"{source}: no pictures found")
+    relative = [file.relative_to(root) for file in files]
+    return [
+        Entry(file, destination / output, destination / name)
+        for file, name, output in zip(files, relative, _output_names(relative), strict=True)
+    ]
+
+
+def _check_places(source: Path, destination: Path) -> None:
+    if destination.exists() and not destination.is_dir():
+        raise UsageError(f"{destination}: the destination is not a folder")
+    root = source.resolve() if source.is_dir() else source.resolve().parent
+    target = destination.resolve()
+    if target == root:
+        raise UsageError(f"{destination}: the destination is the source's own folder")
+    if source.is_dir() and target.is_relative_to(root):
+        raise UsageError(f"{destination}: the destination lies inside the source {source}")
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    unreadable: list[Path] = []
+    for folder, _, names in os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename))):
+        for name in names:
+            path = Path(folder, name)
+            if name.startswith(".") and name.endswith(".tmp"):
+                continue  # an interrupted run's temporary file
+            if path.suffix.lower() in IMAGE_SUFFIXES or _has_magic_number(path):
+                yield path
+    # A folder that cannot be listed becomes a line of the report: reading it fails with the reason.
+    yield from unreadable
+
+
+def _has_magic_number(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    is_riff_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    is_avif = head[4:12] in (b"ftypavif", b"ftypavis")
+    return is_riff_webp or is_avif or head.startswith(_MAGIC_NUMBERS)
+
+
+def _output_names(names: list[Path]) -> list[Path]:
+    plain = [name if name.suffix.lower() in JPEG_SUFFIXES else name.with_suffix(".jpg") for name in names]
+    claims = Counter(_folded(path) for path in plain)
+    taken = {_folded(name) for name in names}
+    return [
+        output if output == name or (claims[_folded(output)] == 1 and _folded(output) not in taken)
+        else _free_name(name, taken)
+        for name, output in zip(names, plain, strict=True)
+    ]  # fmt: skip
+
+
+def _free_name(name: Path, taken: set[str]) -> Path:
+    output = name.with_name(name.name + ".jpg")
+    while _folded(output) in taken:
+        output = output.with_name(output.name + ".jpg")
+    taken.add(_folded(output))
+    return output
+
+
+def _folded(path: Path) -> str:
+    """Names that differ in case only are one file on some systems."""
+    return str(path).casefold()

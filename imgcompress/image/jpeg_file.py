@@ -1,0 +1,464 @@
+"""The one parser of JPEG files: segments, tables, frame and scans (ITU-T T.81, annex B)."""
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from imgcompress.errors import PictureError, Reason
+from imgcompress.image.picture import Segment
+from imgcompress.shapes import Int
+
+# Second bytes of markers (T.81, table B.1).
+TEM, SOF0, SOF1, SOF2, DHT, JPG, DAC = 0x01, 0xC0, 0xC1, 0xC2, 0xC4, 0xC8, 0xCC
+RST0, RST7, SOI, EOI, SOS, DQT, DRI, DHP = 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xDE
+APP0, APP1, APP2, APP10, APP13, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEA, 0xED, 0xEE, 0xEF, 0xFE
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, JPG, DAC}
+_STANDALONE = frozenset(range(RST0, RST7 + 1)) | {TEM}
+_DECODING = frozenset({SOF0, SOF1, SOF2, DHT, SOS, DQT, DRI})
+
+_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
+_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+
+_MOST_SCANS = 300
+"""A decoder walks the whole picture once a scan, so a file of empty scans would stall it. A frame of three
+components cut as finely as encoders do has some 20; libjpeg-turbo's own tests stop at 500."""
+
+_OURS = b"imgcompress\0"
+
+ZIGZAG = tuple(
+    row * 8 + column
+    for row, column in sorted(
+        ((row, column) for row in range(8) for column in range(8)),
+        key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
+    )
+)
+"""The natural (row-major) position of each zigzag index (T.81, figure A.6)."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of the frame (T.81, B.2.2).
+
+    Attributes:
+        identifier: the number that scans call it by.
+        horizontal: horizontal sampling factor, 1 to 4.
+        vertical: vertical sampling factor, 1 to 4.
+        table: which quantization table, 0 to 3.
+    """
+
+    identifier: int
+    horizontal: int
+    vertical: int
+    table: int
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan (T.81, B.2.3) and where its entropy-coded data lie in the file.
+
+    Attributes:
+        components: indices into the frame's components, in the scan's order.
+        dc_tables: the DC Huffman table of each.
+        ac_tables: the AC Huffman table of each.
+        first: first zigzag index of the band.
+        last: last zigzag index of the band.
+        high: bit position of the previous scan of this band (0 if there was none).
+        low: bit position of this scan.
+        start: offset of the first entropy-coded byte.
+        end: offset after the last one.
+    """
+
+    components: tuple[int, ...]
+    dc_tables: tuple[int, ...]
+    ac_tables: tuple[int, ...]
+    first: int
+    last: int
+    high: int
+    low: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """What the markers of a JPEG file say.
+
+    Attributes:
+        segments: every marker segment from SOI to EOI in order, SOS among them.
+        frame_marker: which SOF it is (0xC0 baseline, 0xC1 extended, 0xC2 progressive, others).
+        precision: bits a sample.
+        height: pixels.
+        width: pixels.
+        components: the frame's components in order.
+        tables: the quantization table in force at each component's first scan, natural order.
+        scans: the scans in order, as many as there are SOS segments.
+        adobe_transform: the transform byte of an Adobe APP14 segment, or None.
+        jfif: whether a JFIF APP0 segment is there.
+        restart_interval: the last one defined, in MCUs (0: none).
+    """
+
+    segments: tuple[Segment, ...]
+    frame_marker: int
+    precision: int
+    height: int
+    width: int
+    components: tuple[Component, ...]
+    tables: Int[Tensor, "components 8 8"]
+    scans: tuple[Scan, ...]
+    adobe_transform: int | None
+    jfif: bool
+    restart_interval: int
+
+    @property
+    def progressive(self) -> bool:
+        """Whether the frame is coded in progressive scans."""
+        return self.frame_marker == SOF2
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether three components hold R, G, B themselves, by the rules that libjpeg guesses with."""
+        if len(self.components) != 3 or self.jfif:
+            return False
+        if self.adobe_transform is not None:
+            return self.adobe_transform == 0
+        return bytes(component.identifier for component in self.components) == b"RGB"
+
+    @property
+    def subsampling(self) -> str:
+        """The sampling's name: "444", "422", "440", "420", "gray", or "other"."""
+        if len(self.components) == 1:
+            return "gray"
+        if len(self.components) != 3 or self.is_rgb:
+            return "other"
+        luma, blue, red = ((c.horizontal, c.vertical) for c in self.components)
+        names = {(1, 1): "444", (2, 1): "422", (1, 2): "440", (2, 2): "420"}
+        if blue != red or luma[0] % blue[0] or luma[1] % blue[1]:
+            return "other"
+        return names.get((luma[0] // blue[0], luma[1] // blue[1]), "other")
+
+    def block_grid(self, component: int) -> tuple[int, int]:
+        """Blocks (down, across) that hold samples of a component (T.81, A.1.1 and A.2.4)."""
+        most_h = max(c.horizontal for c in self.components)
+        most_v = max(c.vertical for c in self.components)
+        this = self.components[component]
+        rows = -(-self.height * this.vertical // most_v)
+        columns = -(-self.width * this.horizontal // most_h)
+        return -(-rows // 8), -(-columns // 8)
+
+    def scan_blocks(self, scan: Scan) -> int:
+        """Blocks that a scan codes, the padding to whole MCUs included (T.81, A.2)."""
+        if len(scan.components) == 1:
+            down, across = self.block_grid(scan.components[0])
+            return down * across
+        most_h = max(c.horizontal for c in self.components)
+        most_v = max(c.vertical for c in self.components)
+        mcus = -(-self.height // (8 * most_v)) * -(-self.width // (8 * most_h))
+        return mcus * sum(
+            self.components[i].horizontal * self.components[i].vertical for i in scan.components
+        )
+
+
+def _damaged(message: str) -> PictureError:
+    return PictureError(Reason.DECODE_ERROR, message)
+
+
+class _Reader:
+    """Collects what the segments say, in the order of the file."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.scans: list[Scan] = []
+        self.frame: tuple[int, int, int, int] | None = None
+        self.components: tuple[Component, ...] = ()
+        self.quantization: dict[int, tuple[int, ...]] = {}
+        self.latched: dict[int, tuple[int, ...]] = {}
+        self.adobe_transform: int | None = None
+        self.jfif = False
+        self.restart_interval = 0
+
+    def take(self, marker: int, payload: bytes) -> None:
+        self.segments.append((marker, payload))
+        if marker == DQT:
+            self.take_tables(payload)
+        elif marker in _FRAMES:
+            self.take_frame(marker, payload)
+        elif marker == DHP:
+            raise PictureError(Reason.UNSUPPORTED, "hierarchical JPEG is not read yet")
+        elif marker == DRI:
+            if len(payload) != 2:
+                raise _damaged("the restart interval's segment has a wrong length")
+            self.restart_interval = int.from_bytes(payload, "big")
+        elif marker == APP0 and payload[:5] == b"JFIF\0":
+            self.jfif = True
+        elif marker == APP14 and payload[:5] == b"Adobe" and len(payload) >= 12:
+            self.adobe_transform = payload[11]
+
+    def take_tables(self, payload: bytes) -> None:
+        at = 0
+        while at < len(payload):
+            wide, number = payload[at] >> 4, payload[at] & 15
+            size = 64 * (1 + wide)
+            if wide > 1 or number > 3 or at + 1 + size > len(payload):
+                raise _damaged("a quantization table is damaged")
+            raw = payload[at + 1 : at + 1 + size]
+            zigzag = [int.from_bytes(raw[i : i + 1 + wide], "big") for i in range(0, size, 1 + wide)]
+            if 0 in zigzag:
+                raise _damaged("a quantization table has a step of 0")
+            natural = [0] * 64
+            for index, step in enumerate(zigzag):
+                natural[ZIGZAG[index]] = step
+            self.quantization[number] = tuple(natural)
+            at += 1 + size
+
+    def take_frame(self, marker: int, payload: bytes) -> None:
+        if self.frame is not None:
+            raise _damaged("there are two frame headers")
+        if len(payload) < 6 or len(payload) != 6 + 3 * payload[5] or payload[5] == 0:
+            raise _damaged("the frame header has a wrong length")
+        height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
+        if width == 0:
+            raise _damaged("the frame header gives a width of 0")
+        if height == 0:
+            raise PictureError(Reason.UNSUPPORTED, "a JPEG whose header gives no height is not read")
+        if payload[5] > 4:
+            raise PictureError(Reason.UNSUPPORTED, f"a JPEG with {payload[5]} components is not read")
+        components = tuple(
+            Component(payload[i], payload[i + 1] >> 4, payload[i + 1] & 15, payload[i + 2])
+            for i in range(6, len(payload), 3)
+        )
+        if any(not (1 <= c.horizontal <= 4 and 1 <= c.vertical <= 4 and c.table <= 3) for c in components):
+            raise _damaged("a component has an impossible sampling factor or table")
+        if len({c.identifier for c in components}) != len(components):
+            raise _damaged("two components have the same number")
+        self.frame, self.components = (marker, payload[0], height, width), components
+
+    def take_scan(self, payload: bytes, start: int, end: int) -> None:
+        if self.frame is None:
+            raise _damaged("a scan comes before the frame header")
+        if not payload or not 1 <= payload[0] <= 4 or len(payload) < 4 + 2 * payload[0]:
+            raise _damaged("a scan header has a wrong length")
+        if len(self.scans) == _MOST_SCANS:
+            raise _damaged(f"there are more than {_MOST_SCANS} scans")
+        count = payload[0]
+        by_identifier = {c.identifier: index for index, c in enumerate(self.components)}
+        selectors = [(payload[1 + 2 * i], payload[2 + 2 * i]) for i in range(count)]
+        if any(identifier not in by_identifier for identifier, _ in selectors):
+            raise _damaged("a scan names a component that the frame does not have")
+        indices = tuple(by_identifier[identifier] for identifier, _ in selectors)
+        if len(set(indices)) != count:
+            raise _damaged("a scan names a component twice")
+        for index in indices:
+            table = self.components[index].table
+            if table not in self.quantization:
+                raise _damaged(f"quantization table {table} is missing")
+            # A table may be redefined between scans; decoders use the one of the component's first scan.
+            self.latched.setdefault(index, self.quantization[table])
+        first, last, bits = payload[1 + 2 * count : 4 + 2 * count]
+        self.segments.append((SOS, payload))
+        self.scans.append(
+            Scan(
+                indices,
+                tuple(tables >> 4 for _, tables in selectors),
+                tuple(tables & 15 for _, tables in selectors),
+                first,
+                last,
+                bits >> 4,
+                bits & 15,
+                start,
+                end,
+            )
+        )
+
+    def header(self) -> JpegHeader:
+        if self.frame is None:
+            raise _damaged("there is no frame header")
+        if not self.scans:
+            raise _damaged("there is no picture data")
+        if len(self.latched) != len(self.components):
+            raise _damaged("picture data is missing: a component is in no scan")
+        marker, precision, height, width = self.frame
+        tables = torch.tensor([self.latched[i] for i in range(len(self.components))], dtype=torch.int64)
+        return JpegHeader(
+            tuple(self.segments),
+            marker,
+            precision,
+            height,
+            width,
+            self.components,
+            tables.view(-1, 8, 8),
+            tuple(self.scans),
+            self.adobe_transform,
+            self.jfif,
+            self.restart_interval,
+        )
+
+
+def _next_marker(data: bytes, position: int) -> re.Match[bytes]:
+    # Bytes between segments that belong to nothing are skipped, as every decoder does.
+    match = _MARKER.search(data, position)
+    if match is None:
+        raise _damaged("the file is truncated: it has no end-of-image marker")
+    return match
+
+
+def parse_jpeg(data: bytes) -> JpegHeader:
+    """Read the structure of a JPEG file from SOI to EOI, in time linear in its size.
+
+    Fill bytes and stray bytes between segments are skipped. What follows EOI is not looked at.
+
+    Args:
+        data: the file.
+
+    Returns:
+        The header. It may describe a process that is not decoded (see ``JpegHeader.frame_marker``).
+
+    Raises:
+        PictureError: DECODE_ERROR where the structure is damaged or cut off, UNSUPPORTED for hierarchical
+            files, more than four components, and a height that only follows the first scan.
+
+    Source: ITU-T T.81, annex B.
+    """
+    if data[:2] != bytes([0xFF, SOI]):
+        raise _damaged("this is no JPEG file: it does not begin with a start-of-image marker")
+    reader, position = _Reader(), 2
+    while True:
+        match = _next_marker(data, position)
+        marker, position = match[1][0], match.end()
+        if marker == EOI:
+            return reader.header()
+        if marker == SOI:
+            raise _damaged("there is a second start-of-image marker")
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(data[position : position + 2], "big")
+        if position + max(length, 2) > len(data):
+            raise _damaged("the file is truncated within a segment")
+        if length < 2:
+            raise _damaged("a segment gives an impossible length")
+        payload = data[position + 2 : position + length]
+        position += length
+        if marker != SOS:
+            reader.take(marker, payload)
+            continue
+        end = _END_OF_SCAN.search(data, position)
+        if end is None:
+            raise _damaged("the file is truncated within the picture data")
+        reader.take_scan(payload, position, end.start())
+        position = end.start()
+
+
+def segment_bytes(marker: int, payload: bytes) -> bytes:
+    """A marker segment as it stands in a file.
+
+    Args:
+        marker: the marker's second byte.
+        payload: at most 65533 bytes.
+    """
+    if len(payload) > 65533:
+        raise PictureError(Reason.METADATA_TOO_LARGE, "a segment is larger than 65533 bytes")
+    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def bare_jpeg(data: bytes, header: JpegHeader, *extra: Segment, keep_color: bool = True) -> bytes:
+    """The file with what decoding needs and nothing else: no metadata, stray bytes or trailer.
+
+    Args:
+        data: the file.
+        header: its header.
+        extra: segments to put after SOI.
+        keep_color: whether JFIF and Adobe segments, which say how color is coded, stay.
+    """
+    kinds = _DECODING | ({APP0, APP14} if keep_color else frozenset()) | {header.frame_marker}
+    parts = [bytes([0xFF, SOI]), *(segment_bytes(*segment) for segment in extra)]
+    scans: Iterator[Scan] = iter(header.scans)
+    for marker, payload in header.segments:
+        if marker in kinds:
+            parts.append(segment_bytes(marker, payload))
+        if marker == SOS:
+            scan = next(scans)
+            parts.append(data[scan.start : scan.end])
+    return b"".join([*parts, bytes([0xFF, EOI])])
+
+
+def mark_segment(version: str, settings_digest: str) -> Segment:
+    """The segment that marks a file as written by this tool, so that it is recognized and left alone.
+
+    It is an APP10: few programs use that one, none shows it to people, and plain decoders skip it.
+
+    Args:
+        version: this package's version.
+        settings_digest: what identifies the settings, ASCII without spaces.
+    """
+    return APP10, _OURS + f"{version} {settings_digest}".encode("ascii")
+
+
+def is_our_segment(segment: Segment) -> bool:
+    """Whether ``mark_segment`` made this."""
+    marker, payload = segment
+    return marker == APP10 and payload.startswith(_OURS)
+
+
+def made_by_us(header: JpegHeader) -> bool:
+    """Whether this tool wrote the file."""
+    return any(is_our_segment(segment) for segment in header.segments)
+
+
+@contextlib.contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("jpeg")
+        try:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                file.write(data)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "picture.jpg")
+            path.write_bytes(data)
+            yield str(path)
+
+
+def read_coefficients(data: bytes, header: JpegHeader) -> tuple[Int[Tensor, "_ _ 8 8"], ...] | None:
+    """The quantized DCT coefficients as the file stores them.
+
+    Only for files that ``read_picture`` has accepted: the library behind this ends the process on some
+    damaged files.
+
+    Args:
+        data: the file.
+        header: its header.
+
+    Returns:
+        One int16 tensor (down, across, 8, 8) per component in natural order, over ``header.block_grid``.
+        None where jpeglib cannot be imported or does not read the layout (only gray and YCbCr, Huffman-coded,
+        8 bit are tried); the caller then rounds the DCT of the decoded planes.
+    """
+    if header.frame_marker not in (SOF0, SOF1, SOF2) or header.precision != 8 or header.is_rgb:
+        return None
+    if len(header.components) not in (1, 3):
+        return None
+    try:
+        import jpeglib
+    except (ImportError, OSError):
+        return None
+    with _as_file(bare_jpeg(data, header)) as path:
+        try:
+            image = jpeglib.read_dct(path)
+            image.load()
+            arrays = [image.Y, image.Cb, image.Cr][: len(header.components)]
+        except Exception:
+            return None
+    grids = [(*header.block_grid(i), 8, 8) for i in range(len(header.components))]
+    if any(array is None or tuple(array.shape) != grid for array, grid in zip(arrays, grids, strict=True)):
+        return None
+    return tuple(torch.from_numpy(array.astype("int16")) for array in arrays)

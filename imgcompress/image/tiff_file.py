@@ -1,0 +1,235 @@
+"""Reading the first page of a TIFF file. The tags are read here, the samples by libtiff."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from imgcompress.errors import PictureError, Reason
+from imgcompress.image.exif import ExifError, Ifd, TiffStructure
+from imgcompress.image.jpeg_check import check_complete, check_plausible, decode
+from imgcompress.image.jpeg_file import EOI, SOI, bare_jpeg, parse_jpeg
+
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_JPEG, _DEFLATE, _OLD_DEFLATE = 7, 8, 32946
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _JPEG, _DEFLATE, 32773, _OLD_DEFLATE, 34925, 50000})
+_DNG_VERSION = 50706
+_OTHER_COLORS = {4: "a transparency mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor data"}
+_SAMPLE_FORMATS = {2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"}
+
+
+@dataclass(frozen=True)
+class TiffPage:
+    """What the tags of the first page say.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        pages: pictures in the file, thumbnails and masks not counted.
+        bits: bits a sample.
+        channels: samples a pixel.
+        photometric: the meaning of the samples (TIFF 6.0, tag 262).
+        compression: tag 259.
+        extra: what the sample after the colors is: 0 nothing known, 1 premultiplied, 2 straight alpha.
+        planar: whether channels lie apart.
+        decoded_pixels: pixels in the largest strip or tile, which the decoder has to hold whole.
+        palette: the color map, or ().
+        problem: why it is not decoded, or None.
+    """
+
+    width: int
+    height: int
+    pages: int
+    bits: int
+    channels: int
+    photometric: int
+    compression: int
+    extra: int
+    planar: bool
+    decoded_pixels: int
+    palette: tuple[int, ...]
+    problem: str | None
+
+
+def _damaged(message: str) -> PictureError:
+    return PictureError(Reason.DECODE_ERROR, message)
+
+
+def read_page(data: bytes) -> TiffPage:
+    """Read the tags of the first page, and count the pages.
+
+    Raises:
+        PictureError: DECODE_ERROR.
+
+    Source: TIFF 6.0, section 8; Adobe PageMaker 6.0 TIFF technical notes; BigTIFF.
+    """
+    try:
+        tiff = TiffStructure(data)
+        main = tiff.ifd(tiff.first_at)
+        pages = 0
+        try:
+            for page in tiff.chain():
+                pages += not (_numbers(tiff, page, 254, (0,))[0] & 0b101)
+        except ExifError:
+            pages = max(pages, 1) + 1  # a second page is there, but cannot be read
+        return _page(tiff, main, max(pages, 1))
+    except (ExifError, IndexError) as error:
+        raise _damaged(f"the TIFF file is damaged: {error}") from error
+
+
+def _numbers(tiff: TiffStructure, directory: Ifd, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    entry = directory.find(tag)
+    return default if entry is None else tiff.integers(entry)
+
+
+def _page(tiff: TiffStructure, main: Ifd, pages: int) -> TiffPage:
+    def one(tag: int, default: int) -> int:
+        return _numbers(tiff, main, tag, (default,))[0]
+
+    width, height = one(256, 0), one(257, 0)
+    if not width or not height:
+        raise _damaged("the TIFF file gives no size")
+    channels = one(277, 1)
+    bits = _numbers(tiff, main, 258, (1,))
+    formats = _numbers(tiff, main, 339, (1,))
+    tile = (one(322, 0), one(323, 0))
+    extra = _numbers(tiff, main, 338, (0,))
+    photometric, compression = one(262, _BLACK_IS_ZERO), one(259, 1)
+    colors = 3 if photometric in (_RGB, _YCBCR) else 1
+    depths = (
+        (1, 8, 16) if colors == 1 and photometric != _PALETTE else (8, 16) if photometric == _RGB else (8,)
+    )
+    problem = None
+    if main.find(_DNG_VERSION) is not None or one(254, 0) & 1:
+        problem = "raw camera files are not read yet"
+    elif photometric in _OTHER_COLORS:
+        problem = f"TIFF in {_OTHER_COLORS[photometric]} is not read yet"
+    elif photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR):
+        problem = f"TIFF with color coding {photometric} is not read yet"
+    elif set(formats) & _SAMPLE_FORMATS.keys():
+        problem = f"TIFF of {_SAMPLE_FORMATS[(set(formats) & _SAMPLE_FORMATS.keys()).pop()]} is not read yet"
+    elif compression not in _COMPRESSIONS or (photometric == _YCBCR and compression != _JPEG):
+        problem = f"TIFF with compression {compression} is not read yet"
+    elif len(set(bits)) > 1 or bits[0] not in depths:
+        problem = f"TIFF of {'/'.join(map(str, sorted(set(bits))))} bits a sample is not read yet"
+    elif not colors <= channels <= colors + 1:
+        problem = f"TIFF of {channels} samples a pixel is not read yet"
+    return TiffPage(
+        width,
+        height,
+        pages,
+        bits[0],
+        channels,
+        photometric,
+        compression,
+        extra[0] if channels > colors else 0,
+        one(284, 1) == 2 and channels > 1,
+        tile[0] * tile[1] if tile[0] else width * min(one(278, height), height),
+        _numbers(tiff, main, 320, ()),
+        problem,
+    )
+
+
+def decode_page(data: bytes, page: TiffPage) -> tuple[Any, Any]:
+    """Decode the first page.
+
+    Returns:
+        Colors (height, width) or (height, width, 3) and alpha (height, width) or None: numpy arrays of one
+        type, uint8 or uint16. Alpha is straight.
+
+    Raises:
+        PictureError: DECODE_ERROR.
+    """
+    import imagecodecs
+    import numpy as np
+
+    _check_strips(data, page)
+    try:
+        samples = imagecodecs.tiff_decode(data, index=0)
+    except Exception as error:
+        raise _damaged(f"the TIFF file cannot be decoded: {error}") from error
+    if page.planar and samples.shape == (page.channels, page.height, page.width):
+        samples = np.moveaxis(samples, 0, -1)
+    if page.bits == 1:
+        samples = samples.astype(np.uint8) * 255
+    expected = (page.height, page.width) + ((page.channels,) if page.channels > 1 else ())
+    if samples.shape != expected or samples.dtype != (np.uint16 if page.bits == 16 else np.uint8):
+        raise _damaged("the TIFF file decodes to another size than it says")
+    alpha = None
+    if page.channels in (2, 4):
+        colors, alpha = samples[..., :-1], samples[..., -1]
+        samples = colors if page.channels == 4 else colors[..., 0]
+    if page.photometric == _WHITE_IS_ZERO:
+        samples = ~samples
+    if page.photometric == _PALETTE:
+        samples = _expand(samples, page.palette)
+    if page.extra == 1 and alpha is not None:
+        samples = _unpremultiplied(samples, alpha)
+    return samples, alpha if page.extra in (1, 2) else None
+
+
+def _expand(indices: Any, palette: tuple[int, ...]) -> Any:
+    import numpy as np
+
+    if len(palette) != 3 * 256:
+        raise _damaged("the TIFF file's color map has a wrong size")
+    table = np.array(palette, dtype=np.uint16).reshape(3, 256).T
+    # The map has 16 bits, but many writers fill 8 of them.
+    return (table if table.max() < 256 else table >> 8).astype(np.uint8)[indices]
+
+
+def _unpremultiplied(colors: Any, alpha: Any) -> Any:
+    import numpy as np
+
+    most = np.iinfo(colors.dtype).max
+    over = alpha.astype(np.float32)
+    over = over[..., None] if colors.ndim == 3 else over
+    straight = np.divide(
+        colors.astype(np.float32) * most, over, out=np.zeros(colors.shape, np.float32), where=over > 0
+    )
+    return np.clip(np.rint(straight), 0, most).astype(colors.dtype)
+
+
+def _check_strips(data: bytes, page: TiffPage) -> None:
+    """libtiff lets damaged Deflate and JPEG strips pass, so those are checked beforehand."""
+    if page.compression not in (_JPEG, _DEFLATE, _OLD_DEFLATE):
+        return
+    tiff = TiffStructure(data)
+    main = tiff.ifd(tiff.first_at)
+    try:
+        tiled = main.find(324) is not None
+        offsets = _numbers(tiff, main, 324 if tiled else 273, ())
+        sizes = _numbers(tiff, main, 325 if tiled else 279, ())
+        tables_entry = main.find(347)
+    except ExifError as error:
+        raise _damaged(f"the TIFF file is damaged: {error}") from error
+    tables = b"" if tables_entry is None else tiff.raw(tables_entry)
+    if len(offsets) != len(sizes):
+        raise _damaged("the TIFF file is damaged: strips and their sizes do not match")
+    for offset, size in zip(offsets, sizes, strict=True):
+        strip = data[offset : offset + size]
+        if len(strip) < size:
+            raise _damaged("the TIFF file is truncated")
+        if page.compression == _JPEG:
+            _check_jpeg(tables, strip)
+        else:
+            _check_deflate(strip, 8 * page.decoded_pixels * max(1, page.channels) + 65536)
+
+
+def _check_jpeg(tables: bytes, strip: bytes) -> None:
+    ends = bytes([0xFF, EOI])
+    data = tables.removesuffix(ends) + strip[2:] if tables[:2] == bytes([0xFF, SOI]) else strip
+    header = parse_jpeg(data if data.rstrip(b"\0").endswith(ends) else data + ends)
+    check_plausible(header)
+    check_complete(data, header, decode(bare_jpeg(data, header)).tobytes())
+
+
+def _check_deflate(strip: bytes, most: int) -> None:
+    inflater, piece, total = zlib.decompressobj(), strip, 0
+    try:
+        while piece and not inflater.eof and total <= most:
+            total += len(inflater.decompress(piece, 1 << 20))
+            piece = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise _damaged(f"the TIFF file's compressed data is damaged: {error}") from error
+    if not inflater.eof:
+        raise _damaged("the TIFF file's compressed data is cut off")

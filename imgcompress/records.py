@@ -1,0 +1,61 @@
+"""What is said about each file: one line of the report."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from imgcompress.errors import Reason
+
+
+class Status(StrEnum):
+    """How a file ended. Every candidate ends in exactly one of these."""
+
+    RECOMPRESSED = "recompressed"
+    """Encoded anew, with loss, in fewer bytes."""
+    OPTIMIZED = "optimized"
+    """A source JPEG coded again without loss: its pixels are identical."""
+    KEPT = "kept"
+    """A byte copy of the source."""
+    SKIPPED = "skipped"
+    """An output exists already; it was left alone."""
+    FAILED = "failed"
+    """Nothing was written."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One line of the report.
+
+    Attributes:
+        source: the source's path as the user would type it.
+        output: the path of the output, or None when nothing was written.
+        status: how it ended.
+        reason: one word saying why.
+        format: the output's format; the source's when there is no output; None when it is unknown.
+        width, height: pixels as stored, None when the source could not be read.
+        bytes_in, bytes_out: sizes of source and output; ``bytes_out`` is None when nothing was written.
+        scores: what the verification measured, metric to value.
+        settings: what the encoder was asked for and chose.
+        seconds: time spent on this picture; the shared stages of a batch are divided evenly.
+        error: a sentence for people when the status is ``failed``.
+    """
+
+    source: str
+    output: str | None
+    status: Status
+    reason: Reason
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+    def to_json(self) -> str:
+        """The record as one line of JSON, keys in the order above."""
+        values = asdict(self) | {"seconds": round(self.seconds, 4)}
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
