@@ -24,8 +24,10 @@ class _Parser(ArgumentParser):
         words = sys.argv[1:] if args is None else args
         return super().parse_args([_with_underscores(word) for word in words], *rest, **options)
 
-    def format_help(self) -> str:
-        return re.sub(r"--[a-z_.]+", lambda match: match[0].replace("_", "-"), super().format_help())
+    def format_help(self, *formatter: Any) -> str:
+        return re.sub(
+            r"--[a-z_.]+", lambda match: match[0].replace("_", "-"), super().format_help(*formatter)
+        )
 
 
 def _with_underscores(word: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures in, outcomes out: encode, open again, measure, and fall back to the source where that is better."""
+"""Pictures in, outcomes out: encode, open again, measure, fall back to the source where that is better."""
 
 import hashlib
 import time
@@ -245,13 +245,17 @@ class Compressor:
         picture = source.picture
         if error.reason not in KEPT_REASONS:
             return Outcome(Status.FAILED, error.reason, None, picture.format, error=str(error))
-        must_strip = self.config.strip != "none" and strip(picture.metadata, self.config.strip) != picture.metadata
+        must_strip = (
+            self.config.strip != "none" and strip(picture.metadata, self.config.strip) != picture.metadata
+        )
         if must_strip and lossless is None and picture.jpeg is not None and picture.frames == 1:
             lossless = self._lossless(source)
         if lossless is not None and (must_strip or len(lossless) < len(source.data)):
             return Outcome(Status.OPTIMIZED, error.reason, lossless, "jpeg")
         if must_strip:
-            message = f"{error}, and a copy would keep the metadata that --strip {self.config.strip} is to drop"
+            message = (
+                f"{error}, and a copy would keep the metadata that --strip {self.config.strip} is to drop"
+            )
             return Outcome(Status.FAILED, Reason.CANNOT_STRIP, None, picture.format, error=message)
         return Outcome(Status.KEPT, error.reason, source.data, picture.format)
 

@@ -109,10 +109,11 @@ class PerceptionConfig:
     trunk: str | None = None
     layer_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
     tile_megapixels: float = 1.0
-    cpu_scale: Literal[1.0, 0.5] = 0.5
+    cpu_scale: float = 0.5
 
     def __post_init__(self) -> None:
         _check_weights("perception.layer_weights", self.layer_weights)
+        _require(self.cpu_scale in (0.5, 1.0), "perception.cpu_scale", self.cpu_scale, "0.5 or 1")
         tile = self.tile_megapixels
         _require(0.04 <= tile <= 1.0, "perception.tile_megapixels", tile, "0.04 to 1 megapixels")
 

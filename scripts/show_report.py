@@ -1,4 +1,4 @@
-"""Prints a report as a table and draws its largest saving side by side: show_report.py REPORT.jsonl PICTURE.png."""
+"""Prints a report as a table and draws its largest saving: show_report.py REPORT.jsonl PICTURE.png."""
 
 import json
 import sys

@@ -67,9 +67,7 @@ class Summary:
         counts = ", ".join(f"{count} {status.value}" for status, count in self.statuses.items())
         rate = self.megapixels / self.seconds if self.seconds else 0.0
         table.add_row("files", counts)
-        table.add_row(
-            "bytes", f"{self.bytes_in:,} -> {self.bytes_out:,} ({100 * self.saved:.1f} % saved)"
-        )
+        table.add_row("bytes", f"{self.bytes_in:,} -> {self.bytes_out:,} ({100 * self.saved:.1f} % saved)")
         table.add_row("time", f"{self.seconds:.1f} s, {rate:.2f} Mpx/s")
         table.add_row("peak memory", f"{peak_megabytes():,.0f} MB")
         table.add_row("buffers", f"{buffers.allocations} allocated, {buffers.reuses} times reused")

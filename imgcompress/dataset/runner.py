@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -155,36 +155,41 @@ class Runner:
         entry = item.entry
         if item.existing is not None:
             return FileRecord(str(entry.source), str(item.existing), Status.SKIPPED, Reason.EXISTS)
-        started = time.perf_counter()
-        output = None
-        if outcome is None:
-            assert item.error is not None
-            status, reason, error = Status.FAILED, item.error.reason, str(item.error)
-        else:
-            status, reason, error = outcome.status, outcome.reason, outcome.error
-            if outcome.data is not None:
-                output = entry.copy if status is Status.KEPT else entry.output
-                try:
-                    if not self._options.dry_run:
-                        write_atomically(output, outcome.data)
-                except PictureError as failure:
-                    status, reason, error, output = Status.FAILED, failure.reason, str(failure), None
-        written = outcome is not None and outcome.data is not None and output is not None
-        return FileRecord(
+        record = FileRecord(
             source=str(entry.source),
-            output=str(output) if output is not None else None,
-            status=status,
-            reason=reason,
-            format=outcome.format if outcome is not None else item.format,
+            output=None,
+            status=Status.FAILED,
+            reason=Reason.INTERNAL_ERROR,
+            format=item.format,
             width=item.width,
             height=item.height,
-            bytes_in=len(item.data) if item.data or item.error is None else None,
-            bytes_out=len(outcome.data) if written else None,
-            scores=outcome.scores if outcome is not None else {},
-            settings=outcome.settings if outcome is not None else {},
-            seconds=item.seconds + (outcome.seconds if outcome else 0.0) + time.perf_counter() - started,
-            error=error,
+            bytes_in=len(item.data) or None,
+            seconds=item.seconds,
         )
+        if outcome is None:
+            assert item.error is not None
+            return replace(record, reason=item.error.reason, error=str(item.error))
+        record = replace(
+            record,
+            status=outcome.status,
+            reason=outcome.reason,
+            format=outcome.format,
+            scores=outcome.scores,
+            settings=outcome.settings,
+            seconds=item.seconds + outcome.seconds,
+            error=outcome.error,
+        )
+        if outcome.data is None:
+            return record
+        output = entry.copy if outcome.status is Status.KEPT else entry.output
+        started = time.perf_counter()
+        try:
+            if not self._options.dry_run:
+                write_atomically(output, outcome.data)
+        except PictureError as error:
+            return replace(record, status=Status.FAILED, reason=error.reason, error=str(error))
+        seconds = record.seconds + time.perf_counter() - started
+        return replace(record, output=str(output), bytes_out=len(outcome.data), seconds=seconds)
 
 
 def _map_ahead(

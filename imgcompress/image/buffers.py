@@ -24,7 +24,12 @@ class BufferPool:
         self._storage: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def take(
-        self, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, pinned: bool = False
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device,
+        pinned: bool = False,
     ) -> Shaped[Tensor, "*shape"]:
         """A tensor of uninitialized memory.
 

@@ -34,7 +34,7 @@ class ExifError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One field of an IFD: its place in the data, and where its value lies (size 0: outside, or of no known type)."""
+    """One field of an IFD: its place, and where its value lies (size 0: outside, or of no known type)."""
 
     at: int
     tag: int

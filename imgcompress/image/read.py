@@ -234,7 +234,7 @@ def _read_png(data: bytes, size: Probe) -> Picture:
     metadata = meta.from_png(chunks)
     if interlaced and depth <= 8:
         # imagecodecs reads these too, and strictly, but with a warning of libpng's on stderr.
-        _check_png_rows(head, b"".join(body for kind, body in kept if kind == b"IDAT"))
+        _check_interlaced_rows(head, b"".join(body for kind, body in kept if kind == b"IDAT"))
         with Image.open(io.BytesIO(png_file(kept)), formats=("PNG",)) as image:
             samples = np.array(_plain(image))
     else:
@@ -247,24 +247,25 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
-def _check_png_rows(head: bytes, compressed: bytes) -> None:
-    """Refuse compressed data that give fewer rows than the header says: Pillow fills up silently.
+def _check_interlaced_rows(head: bytes, compressed: bytes) -> None:
+    """Refuse an interlaced file with fewer rows than the header says: Pillow fills up silently.
 
     Source: PNG, third edition (W3C), 7.2, 8.1 and 10.
     """
     width, height = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:8], "big")
     bits = head[8] * _PNG_CHANNELS[head[9]]
-    passes = _ADAM7 if head[12] else ((0, 0, 1, 1),)
     needed = 0
-    for left, top, step_x, step_y in passes:
+    for left, top, step_x, step_y in _ADAM7:
         columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
         if columns > 0 and rows > 0:
             needed += rows * (1 + -(-columns * bits // 8))
     inflater, piece, total = zlib.decompressobj(), compressed, 0
     try:
-        while piece and not inflater.eof and total < needed:
-            total += len(inflater.decompress(piece, min(needed - total, 1 << 20)))
-            piece = inflater.unconsumed_tail
+        while not inflater.eof and total < needed:
+            count = len(inflater.decompress(piece, min(needed - total, 1 << 20)))
+            piece, total = inflater.unconsumed_tail, total + count
+            if not piece and not count:
+                break
     except zlib.error as error:
         raise PictureError(Reason.DECODE_ERROR, f"the PNG file's data is damaged: {error}") from error
     if total < needed:

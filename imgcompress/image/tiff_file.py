@@ -226,9 +226,11 @@ def _check_jpeg(tables: bytes, strip: bytes) -> None:
 def _check_deflate(strip: bytes, most: int) -> None:
     inflater, piece, total = zlib.decompressobj(), strip, 0
     try:
-        while piece and not inflater.eof and total <= most:
-            total += len(inflater.decompress(piece, 1 << 20))
-            piece = inflater.unconsumed_tail
+        while not inflater.eof and total <= most:
+            count = len(inflater.decompress(piece, 1 << 20))
+            piece, total = inflater.unconsumed_tail, total + count
+            if not piece and not count:
+                break
     except zlib.error as error:
         raise _damaged(f"the TIFF file's compressed data is damaged: {error}") from error
     if not inflater.eof:

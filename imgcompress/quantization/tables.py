@@ -61,13 +61,25 @@ _CHROMA_RATIO = 0.7
 _DC_RATIOS = (0.45, 0.6)
 """DC steps of luma and chroma relative to the step at the reference frequency: the eye sees blocks."""
 _REFERENCE_RADIUS = 2.0
-_REFERENCE_STEPS = {1: 1050, 10: 107, 20: 53.5, 30: 34.7, 45: 23.3, 60: 17.7, 75: 11.8, 85: 7.6, 92: 4.35, 96: 2.35, 100: 0.5}
-"""Luma steps at the reference frequency by quality: on the same crops they give the mean SSIMULACRA2 of libjpeg
-at that quality (4:2:0, measured from 20 to 96; beyond, in proportion to libjpeg's scale)."""
+_REFERENCE_STEPS = {
+    1: 1050.0,
+    10: 107.0,
+    20: 53.5,
+    30: 34.7,
+    45: 23.3,
+    60: 17.7,
+    75: 11.8,
+    85: 7.6,
+    92: 4.35,
+    96: 2.35,
+    100: 0.5,
+}
+"""Luma steps at the reference frequency by quality: on the same crops they give libjpeg's mean SSIMULACRA2 at
+that quality (4:2:0, measured from 20 to 96; beyond, in proportion to libjpeg's scale)."""
 
 
 def reference_step(quality: int) -> float:
-    """The luma step at the reference frequency, interpolated on a logarithmic scale between measured qualities."""
+    """The luma step at the reference frequency, interpolated between measured qualities."""
     known = sorted(_REFERENCE_STEPS)
     above = next(q for q in known if q >= quality)
     below = max(q for q in known if q <= quality)
@@ -79,9 +91,7 @@ def reference_step(quality: int) -> float:
     )
 
 
-def imgcompress_tables(
-    quality: int, class_shares: Float[Tensor, "batch 3"]
-) -> Float[Tensor, "batch 2 8 8"]:
+def imgcompress_tables(quality: int, class_shares: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 2 8 8"]:
     """Our starting tables for luma and chroma, mixed by what the blocks of a picture are.
 
     Steps grow as a power of ``1 + sqrt(i^2 + j^2)``. The more texture a picture has, the steeper they grow:
