@@ -128,7 +128,7 @@ class VerificationConfig:
     """
 
     min_ssim: float = 0.5
-    max_vgg: float = 1.0
+    max_vgg: float = 2.5
 
     def __post_init__(self) -> None:
         _require(-1 <= self.min_ssim <= 1, "verification.min_ssim", self.min_ssim, "-1 to 1")

@@ -12,7 +12,9 @@ from imgcompress.dataset.side_by_side import save_side_by_side
 
 def main(report: Path, picture: Path) -> None:
     records = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
-    table = Table("picture", "status", "pixels", "before", "after", "saved", "scores")
+    table = Table(box=None)
+    for heading in ("picture", "status", "pixels", "before", "after", "saved", "scores"):
+        table.add_column(heading, no_wrap=True)
     for record in records:
         saved = ""
         if record["bytes_out"] is not None:
@@ -26,7 +28,7 @@ def main(report: Path, picture: Path) -> None:
             saved,
             ", ".join(f"{name} {value:.3f}" for name, value in record["scores"].items()),
         )
-    console = Console()
+    console = Console(width=120)
     console.print(table)
     done = [record for record in records if record["status"] == "recompressed"]
     bytes_in, bytes_out = (sum(record[key] for record in done) for key in ("bytes_in", "bytes_out"))

@@ -42,7 +42,7 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
         (f"result: {len(result):,} bytes, {bits_per_pixel:.2f} bits a pixel", _picture(after)),
         (f"where the bits went: {bits.median():.0f} bits a unit (median) to {bits.max():.0f}", _heat(bits)),
         (
-            f"where the difference is: {difference.mean():.1f} levels a block (mean) to {difference.max():.1f}",
+            f"where the difference is: mean {difference.mean():.1f}, most {difference.max():.1f} levels",
             _heat(difference),
         ),
     ]
@@ -72,7 +72,7 @@ def _picture(pixels: Tensor) -> Image.Image:
 
 
 def _heat(values: Tensor) -> Image.Image:
-    """A map in the ramp's colors; the brightest is reached at the 99th percentile, so one spike hides nothing."""
+    """A map in the ramp's colors; the brightest stands for the 99th percentile: no spike hides the rest."""
     top = torch.quantile(values.flatten()[:10_000_000], 0.99).clamp(min=1e-6)
     at = (values / top).clamp(0, 1).numpy() * (len(_RAMP) - 1)
     stops = np.arange(len(_RAMP))

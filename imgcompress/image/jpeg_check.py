@@ -60,6 +60,9 @@ def check_complete(data: bytes, header: JpegHeader, decoded: bytes) -> None:
     factors over 2, very large files) is decoded a second time with a sentinel put at the end of all
     entropy-coded data: if that changes any pixel, a decoder went on reading there, and data is missing.
 
+    Stray bytes after a scan are harmless. Before a restart marker they are taken for damage, as a flipped bit
+    looks the same.
+
     Args:
         data: the file.
         header: of a baseline, extended or progressive Huffman-coded file of 8 bits.

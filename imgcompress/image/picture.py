@@ -1,6 +1,6 @@
 """A decoded picture with everything its file said about it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -41,8 +41,8 @@ class JpegSource:
         tables: one quantization table per component, natural (row-major) order, integer steps.
         progressive: whether the frame is progressive.
         marked: whether this tool wrote the file before.
-        coefficients: the stored quantized coefficients, natural order, one int16 tensor ``[down, across, 8, 8]``
-            per component, without padding blocks; None where they cannot be read.
+        coefficients: the stored quantized coefficients, natural order, one int16 tensor
+            ``[down, across, 8, 8]`` per component, without padding blocks; None where they cannot be read.
     """
 
     subsampling: str
@@ -76,16 +76,15 @@ class Picture:
 
     @property
     def height(self) -> int:
+        """Rows, as stored."""
         return int(self.pixels.shape[1])
 
     @property
     def width(self) -> int:
+        """Columns, as stored."""
         return int(self.pixels.shape[2])
 
     @property
     def is_gray(self) -> bool:
+        """Whether there is one channel."""
         return int(self.pixels.shape[0]) == 1
-
-    def with_metadata(self, metadata: Metadata) -> "Picture":
-        """The same pixels with other metadata."""
-        return replace(self, metadata=metadata)

@@ -23,7 +23,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         PictureError: WRITE_ERROR. No part of a file is left behind then.
     """
     # A leading dot and this suffix keep it from being taken for a picture by another run.
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".imgcompress-{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

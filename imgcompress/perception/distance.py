@@ -54,7 +54,8 @@ class PerceptualDistance(nn.Module):
             ``requires_grad``.
         scale: 1, or 0.5 to average 2x2 pixels first. That takes a quarter of the time, for the CPU; what is
             one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as large.
-            The scale_l are other ones there, so that D = 1 means the same.
+            The scale_l are other ones there, so that D = 1 is still the same set's average, but light damage
+            gives less (JPEG quality 80: 0.05 on average instead of 0.16).
         max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 144 squared.
 
     Raises:

@@ -46,7 +46,7 @@ def encode_baseline(batch: CoefficientBatch, headers: Sequence[bytes]) -> list[b
 
     Args:
         batch: the pictures.
-        headers: what stands between SOI and the tables of each picture (`markers.jfif`, `markers.metadata_segments`).
+        headers: what stands between SOI and the tables of each picture (`jfif`, `metadata_segments`).
 
     Returns:
         Whole files, one for each picture.

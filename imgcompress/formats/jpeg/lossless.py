@@ -41,7 +41,7 @@ def optimize_losslessly(jpeg: bytes, metadata: Metadata) -> bytes | None:
 
 
 def _end_of_application_segments(jpeg: bytes) -> int:
-    """The offset behind JFIF and Adobe, which the optimizer writes itself because they say what the colors are."""
+    """The offset behind JFIF and Adobe, which the optimizer writes itself: they say what the colors are."""
     at = 2
     while APP0 <= jpeg[at + 1] <= APP15:
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
