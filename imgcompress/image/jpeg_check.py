@@ -19,7 +19,7 @@ def _missing(message: str) -> PictureError:
     return PictureError(Reason.DECODE_ERROR, message)
 
 
-def check_plausible(header: JpegHeader) -> None:
+def _check_plausible(header: JpegHeader) -> None:
     """Refuse, before decoding, files with fewer bits than their blocks need, or with scans missing.
 
     Args:
@@ -51,8 +51,8 @@ def _check_all_bits_sent(header: JpegHeader) -> None:
         raise _missing("picture data is missing: the last scans of a progressive file are not there")
 
 
-def check_complete(data: bytes, header: JpegHeader, decoded: bytes) -> None:
-    """Refuse a file whose entropy-coded data end early or do not follow its tables.
+def decode_strictly(data: bytes, header: JpegHeader) -> Any:
+    """Decode a file; refuse it if its entropy-coded data end early or do not follow its tables.
 
     Two witnesses. The JPEG reader of libjxl, through imagecodecs, reads every coefficient strictly. Its
     encoder, which would run next and take most of the time, gives up at once on subsampled RGB; so subsampled
@@ -66,20 +66,28 @@ def check_complete(data: bytes, header: JpegHeader, decoded: bytes) -> None:
     Args:
         data: the file.
         header: of a baseline, extended or progressive Huffman-coded file of 8 bits.
-        decoded: the pixels as ``decode`` gave them.
+
+    Returns:
+        A numpy array, uint8, (height, width) or (height, width, 3 or 4).
 
     Raises:
         PictureError: DECODE_ERROR.
     """
+    import numpy as np
+
+    _check_plausible(header)
     factors = {(c.horizontal, c.vertical) for c in header.components}
     subsampled = len(header.components) == 3 and len(factors) > 1
     within_reach = max(max(pair) for pair in factors) <= 2
     if within_reach and (subsampled or header.width * header.height <= _LARGEST_FULL_CHECK):
         complete = _libjxl_reads(data, header, as_rgb=subsampled)
+        samples = _decode(bare_jpeg(data, header)) if complete else None
     else:
-        complete = decode(_with_sentinels(data, header)).tobytes() == decoded
+        samples = _decode(bare_jpeg(data, header))
+        complete = np.array_equal(_decode(_with_sentinels(data, header)), samples)
     if not complete:
         raise _missing("picture data is missing or damaged")
+    return samples
 
 
 def _libjxl_reads(data: bytes, header: JpegHeader, *, as_rgb: bool) -> bool:
@@ -107,18 +115,7 @@ def _with_sentinels(data: bytes, header: JpegHeader) -> bytes:
     return b"".join([*parts, bare[done:]])
 
 
-def decode(bare: bytes) -> Any:
-    """Decode with libjpeg-turbo.
-
-    Args:
-        bare: a file as ``bare_jpeg`` makes it.
-
-    Returns:
-        A numpy array, uint8, (height, width) or (height, width, 3 or 4).
-
-    Raises:
-        PictureError: DECODE_ERROR.
-    """
+def _decode(bare: bytes) -> Any:
     import numpy as np
     from PIL import Image
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.picture import Segment
+from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
 
 # Second bytes of markers (T.81, table B.1).
@@ -32,15 +33,6 @@ _MOST_SCANS = 300
 components cut as finely as encoders do has some 20; libjpeg-turbo's own tests stop at 500."""
 
 _OURS = b"imgcompress\0"
-
-ZIGZAG = tuple(
-    row * 8 + column
-    for row, column in sorted(
-        ((row, column) for row in range(8) for column in range(8)),
-        key=lambda at: (sum(at), at[0] if sum(at) % 2 else at[1]),
-    )
-)
-"""The natural (row-major) position of each zigzag index (T.81, figure A.6)."""
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,13 @@ from imgcompress.image.containers import (
     webp_size,
 )
 from imgcompress.image.exif import ExifError, TiffStructure
-from imgcompress.image.jpeg_check import check_complete, check_plausible, decode
+from imgcompress.image.jpeg_check import decode_strictly
 from imgcompress.image.jpeg_file import (
     APP2,
     SOF0,
     SOF1,
     SOF2,
     JpegHeader,
-    bare_jpeg,
     made_by_us,
     parse_jpeg,
     read_coefficients,
@@ -173,9 +172,7 @@ def _read_jpeg(data: bytes, size: Probe) -> Picture:
     problem = _unsupported_process(header)
     if problem is not None:
         raise PictureError(Reason.UNSUPPORTED, problem)
-    check_plausible(header)
-    samples = decode(bare_jpeg(data, header))
-    check_complete(data, header, samples.tobytes())
+    samples = decode_strictly(data, header)
     source = JpegSource(
         header.subsampling,
         header.tables,

@@ -11,23 +11,13 @@ import torch
 from torch import Tensor
 
 from imgcompress.image.sampling import BLOCK, Sampling
+from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
 
 COEFFICIENTS = BLOCK * BLOCK
 END_OF_BLOCK = 0x00
 ZERO_RUN = 0xF0
 """ZRL: sixteen zeros."""
-
-ZIGZAG = tuple(
-    sorted(
-        range(COEFFICIENTS),
-        key=lambda index: (
-            index // BLOCK + index % BLOCK,
-            index // BLOCK if (index // BLOCK + index % BLOCK) % 2 else index % BLOCK,
-        ),
-    )
-)
-"""The natural (row-major) index of each zigzag position."""
 
 # Keeps every category under 16, so that the symbol of a coefficient far out of range still fits in a byte
 # and is seen in the counts.

@@ -181,3 +181,12 @@ def test_channel_logits_can_be_fitted(trunk: VggFeatures):
 def test_another_scale_is_refused(trunk: VggFeatures):
     with pytest.raises(ValueError, match=r"0\.25"):
         PerceptualDistance(trunk, scale=0.25)
+
+
+def test_a_location_without_any_response_has_finite_gradients():
+    features = torch.zeros(1, 128, 2, 2, requires_grad=True)
+    units = module._unit(features, module.RELATIVE_EPSILON * module.LAYER_ENERGIES[0])
+    assert not units.any()
+    units.sum().backward()
+    assert features.grad is not None
+    assert features.grad.isfinite().all()

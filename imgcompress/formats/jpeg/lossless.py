@@ -1,9 +1,13 @@
 """Other codings of the same coefficients: the scans that cost least, and a source JPEG without its waste."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 import mozjpeg_lossless_optimization as mozjpeg
 
 from imgcompress.formats.jpeg.markers import APP0, APP15, metadata_segments
-from imgcompress.image.picture import Metadata
+from imgcompress.image.jpeg_file import APP14, JpegHeader, bare_jpeg, is_our_segment, parse_jpeg
+from imgcompress.image.picture import Metadata, Segment
 
 
 def pack_progressive(jpeg: bytes) -> bytes:
@@ -19,29 +23,42 @@ def pack_progressive(jpeg: bytes) -> bytes:
     return min(jpeg, packed, key=len)
 
 
-def optimize_losslessly(jpeg: bytes, metadata: Metadata) -> bytes | None:
+def optimize_losslessly(jpeg: bytes, metadata: Metadata) -> bytes:
     """Codes a source JPEG again without loss.
 
     Args:
         jpeg: a source file that decodes.
-        metadata: what the result carries instead of the source's own segments.
+        metadata: what the result carries instead of the source's own segments. Our mark stays.
 
     Returns:
-        The file, or None where the optimizer does not take this kind of JPEG.
+        The smaller of two files: coded with the scans that cost least, or as the source was.
 
     Raises:
         PictureError: the metadata do not fit (``metadata_too_large``).
     """
-    try:
-        bare: bytes = mozjpeg.optimize(jpeg, copy=mozjpeg.COPY_MARKERS.NONE)
-    except ValueError:
-        return None
+    header = parse_jpeg(jpeg)
+    codings = [bare_jpeg(jpeg, replace(header, segments=_decoding_segments(header)))]
+    with suppress(ValueError):  # it does not take every kind of JPEG
+        codings.append(mozjpeg.optimize(jpeg, copy=mozjpeg.COPY_MARKERS.NONE))
+    bare = min(codings, key=len)
     end = _end_of_application_segments(bare)
-    return bare[:end] + metadata_segments(metadata) + bare[end:]
+    marks = [segment for segment in header.segments if is_our_segment(segment)]
+    return bare[:end] + metadata_segments(metadata, marks) + bare[end:]
+
+
+def _decoding_segments(header: JpegHeader) -> tuple[Segment, ...]:
+    """All but application data, of which JFIF (without its thumbnail) and Adobe stay."""
+    segments = []
+    for marker, payload in header.segments:
+        if marker == APP0 and payload.startswith(b"JFIF\0"):
+            segments.append((marker, payload[:12] + bytes(2)))
+        elif (marker == APP14 and payload.startswith(b"Adobe")) or not APP0 <= marker <= APP15:
+            segments.append((marker, payload))
+    return tuple(segments)
 
 
 def _end_of_application_segments(jpeg: bytes) -> int:
-    """The offset behind JFIF and Adobe, which the optimizer writes itself: they say what the colors are."""
+    """The offset behind JFIF and Adobe: they say what the colors are."""
     at = 2
     while APP0 <= jpeg[at + 1] <= APP15:
         at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")

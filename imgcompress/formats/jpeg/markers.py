@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.picture import Metadata, Segment
 from imgcompress.image.sampling import Sampling
-from imgcompress.quantization.symbols import ZIGZAG
+from imgcompress.image.zigzag import ZIGZAG
 
 SOI = b"\xff\xd8"
 EOI = b"\xff\xd9"

@@ -7,7 +7,7 @@ from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.jpeg.huffman import code_lengths
 from imgcompress.image.jpeg_file import parse_jpeg, read_coefficients
 from imgcompress.image.sampling import SAMPLINGS
-from imgcompress.quantization.symbols import symbol_stream, table_count
+from imgcompress.quantization.symbols import fill_dummy_blocks, symbol_stream, table_count
 from imgcompress.shapes import Float
 
 
@@ -37,7 +37,7 @@ def bits_per_mcu(jpeg: bytes) -> Float[Tensor, "down across"]:
         horizontal, vertical = sampling.factors(component)
         whole = torch.zeros((1, down * vertical, across * horizontal, 8, 8), dtype=torch.int16)
         whole[0, : blocks.shape[0], : blocks.shape[1]] = blocks
-        planes.append(whole)
+        planes.append(fill_dummy_blocks(whole, component, sampling, [header.height], [header.width]))
     stream = symbol_stream(planes, sampling, [header.height], [header.width])
     symbols = stream.keys & 255
     table = (stream.keys >> 8) % table_count(sampling)
