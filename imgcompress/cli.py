@@ -7,11 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentParser
 from rich.console import Console
 
 from imgcompress import __version__
-from imgcompress.config import Config
+from imgcompress.config import Config, refuse_nulls
 from imgcompress.errors import UsageError
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -21,8 +21,10 @@ class _Parser(ArgumentParser):
     """jsonargparse, with option names spelled with hyphens on the command line."""
 
     def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
-        words = sys.argv[1:] if args is None else args
-        return super().parse_args([_with_underscores(word) for word in words], *rest, **options)
+        words = list(sys.argv[1:] if args is None else args)
+        end = words.index("--") if "--" in words else len(words)
+        words[:end] = map(_with_underscores, words[:end])
+        return super().parse_args(words, *rest, **options)
 
     def format_help(self, *formatter: Any) -> str:
         return re.sub(
@@ -42,12 +44,20 @@ def build_parser() -> ArgumentParser:
     parser = _Parser(
         prog="imgcompress",
         description="Recompress pictures, spending bits where people look.",
-        version=f"imgcompress {__version__}",
+        version=__version__,
     )
     commands = parser.add_subcommands(dest="command")
-    recompress = _Parser(description="Make smaller JPEG files of a folder of pictures, or of one picture.")
-    recompress.add_argument("source", metavar="SRC", help="a folder, searched recursively, or one picture")
-    recompress.add_argument("destination", metavar="DST", help="the folder for the results; it mirrors SRC")
+    recompress = _Parser(
+        usage="imgcompress recompress [options] SRC DST",
+        description="Make smaller JPEG files of a folder of pictures, or of one picture.",
+    )
+    # Without a default --print-config leaves them out: nulls in a file would undo the words before it.
+    recompress.add_argument(
+        "source", metavar="SRC", default=SUPPRESS, help="a folder, searched recursively, or one picture"
+    )
+    recompress.add_argument(
+        "destination", metavar="DST", default=SUPPRESS, help="the folder for the results; it mirrors SRC"
+    )
     recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
     recompress.add_argument("--report", metavar="FILE.jsonl", help="write one JSON line a file")
     recompress.add_argument("--dry_run", action="store_true", help="compute everything, write no picture")
@@ -69,12 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=True)
     try:
         parser = build_parser()
-        options = parser.instantiate(parser.parse_args(arguments)).recompress
-        return _recompress(options, console)
+        try:
+            options = parser.parse_args(arguments)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--config: the file is no UTF-8 text: {error}") from error
+        refuse_nulls(options.recompress)
+        return _recompress(parser.instantiate(options).recompress, console)
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except UsageError as error:
-        console.print(f"imgcompress: {error}", style="red", markup=False, highlight=False)
+        message = f"imgcompress: {error}"
+        console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_USAGE
     except KeyboardInterrupt:
         console.print("imgcompress: interrupted; what is written is whole, a rerun goes on from there")

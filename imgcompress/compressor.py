@@ -131,8 +131,8 @@ class Compressor:
         for index, source in enumerate(sources):
             try:
                 jobs.append(self._prepare(index, source))
-            except PictureError as error:
-                outcomes[index] = self._without_encoding(source, error)
+            except Exception as error:  # a fault with one picture must not end the run
+                outcomes[index] = self._without_encoding(source, as_picture_error(error))
         packing: list[tuple[_Job, Future[_Packed]]] = []
         for batch in self._batches(jobs):
             for job, encoded in zip(batch, self._encode(batch), strict=True):
@@ -144,15 +144,16 @@ class Compressor:
         for job, future in packing:
             try:
                 packed.append((job, future.result()))
-            except PictureError as error:
-                outcomes[job.index] = self._without_encoding(job.source, error)
+            except Exception as error:
+                outcomes[job.index] = self._without_encoding(job.source, as_picture_error(error))
         started = time.perf_counter()
-        verdicts = self._verifier.judge(
-            [job.source.picture.pixels for job, _ in packed], [result.pixels for _, result in packed]
-        )
+        verdicts = self._judge(packed)
         share = (time.perf_counter() - started) / max(1, len(packed))
         for (job, result), verdict in zip(packed, verdicts, strict=True):
-            outcome = self._choose(job, result, verdict)
+            if isinstance(verdict, PictureError):
+                outcome = self._without_encoding(job.source, verdict)
+            else:
+                outcome = self._choose(job, result, verdict)
             outcomes[job.index] = replace(outcome, seconds=result.seconds + share)
         return [outcomes[index] for index in range(len(sources))]
 
@@ -192,14 +193,15 @@ class Compressor:
         pictures = [job.source.picture for job in batch]
         try:
             files = self._encoder.encode(pictures, batch[0].layout, [job.header for job in batch])
-        except Exception as error:  # a fault with one picture must not end the run
-            if len(batch) > 1:
-                return [result for job in batch for result in self._encode([job])]
-            out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            reason = Reason.OUT_OF_MEMORY if out_of_memory else Reason.INTERNAL_ERROR
-            return [PictureError(reason, f"{type(error).__name__}: {error}")]
-        seconds = (time.perf_counter() - started) / len(batch)
-        return [(file, seconds) for file in files]
+        except Exception as error:
+            failure = as_picture_error(error)
+        else:
+            seconds = (time.perf_counter() - started) / len(batch)
+            return [(file, seconds) for file in files]
+        # Outside of the handler, as the error's traceback holds the batch's tensors.
+        if len(batch) == 1:
+            return [failure]
+        return [result for job in batch for result in self._encode([job])]
 
     def _pack(self, job: _Job, baseline: bytes, seconds: float) -> _Packed:
         """Chooses the scans, opens the result with another decoder; runs in the pool."""
@@ -213,9 +215,22 @@ class Compressor:
         """The source JPEG coded again, its pixels checked to be identical."""
         metadata = strip(source.picture.metadata, self.config.strip)
         data = optimize_losslessly(source.data, metadata)
-        if data is None or not torch.equal(decode_again(data), decode_again(source.data)):
-            return None
-        return data
+        return data if torch.equal(decode_again(data), source.picture.pixels) else None
+
+    def _judge(self, results: Sequence[tuple[_Job, _Packed]]) -> list[Verdict | PictureError]:
+        """What the verification says of each result; if it breaks down, it is tried again one by one."""
+        try:
+            return [
+                *self._verifier.judge(
+                    [job.source.picture.pixels for job, _ in results],
+                    [result.pixels for _, result in results],
+                )
+            ]
+        except Exception as error:
+            failure = as_picture_error(error)
+        if len(results) == 1:
+            return [failure]
+        return [verdict for result in results for verdict in self._judge([result])]
 
     def _choose(self, job: _Job, packed: _Packed, verdict: Verdict) -> Outcome:
         """Takes the encoded picture if it passed and is the smallest, else what the source can become."""
@@ -231,7 +246,11 @@ class Compressor:
             error = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
             outcome = self._without_encoding(source, error, packed.lossless)
             return replace(outcome, scores=verdict.scores, settings=settings)
-        if len(packed.data) >= min(len(source.data), len(packed.lossless or source.data)):
+        smallest = min(len(source.data), len(packed.lossless or source.data))
+        # A JPEG whose coefficients all survived has not been recompressed, and need not carry the mark.
+        is_jpeg = source.picture.jpeg is not None
+        unchanged = is_jpeg and torch.equal(packed.pixels, source.picture.pixels)
+        if unchanged or len(packed.data) >= smallest:
             error = PictureError(Reason.NOT_SMALLER, "the result is not smaller than the source")
             return replace(self._without_encoding(source, error, packed.lossless), settings=settings)
         return Outcome(
@@ -241,10 +260,17 @@ class Compressor:
     def _without_encoding(
         self, source: Source, error: PictureError, lossless: bytes | None = None
     ) -> Outcome:
-        """The source itself, in fewer bytes or without unwanted metadata where that costs no pixel."""
+        """The source itself where nothing is wrong with it, else a failure."""
+        if error.reason in KEPT_REASONS:
+            try:
+                return self._keep(source, error, lossless)
+            except Exception as fault:
+                error = as_picture_error(fault)
+        return Outcome(Status.FAILED, error.reason, None, source.picture.format, error=str(error))
+
+    def _keep(self, source: Source, error: PictureError, lossless: bytes | None) -> Outcome:
+        """The source in fewer bytes or without unwanted metadata where that costs no pixel, else a copy."""
         picture = source.picture
-        if error.reason not in KEPT_REASONS:
-            return Outcome(Status.FAILED, error.reason, None, picture.format, error=str(error))
         must_strip = (
             self.config.strip != "none" and strip(picture.metadata, self.config.strip) != picture.metadata
         )
@@ -258,6 +284,16 @@ class Compressor:
             )
             return Outcome(Status.FAILED, Reason.CANNOT_STRIP, None, picture.format, error=message)
         return Outcome(Status.KEPT, error.reason, source.data, picture.format)
+
+
+def as_picture_error(error: Exception) -> PictureError:
+    """What an error of any kind says about the picture at hand; the others go on."""
+    if isinstance(error, PictureError):
+        return error
+    # Without memory on the CPU torch raises a plain RuntimeError.
+    no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+    reason = Reason.OUT_OF_MEMORY if no_memory else Reason.INTERNAL_ERROR
+    return PictureError(reason, f"{type(error).__name__}: {error}")
 
 
 def find_device(name: str) -> torch.device:

@@ -1,9 +1,10 @@
 """Every setting, its default and its range. YAML files and command-line options name these fields."""
 
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -35,7 +36,7 @@ class LimitsConfig:
     def __post_init__(self) -> None:
         for key in ("max_megapixels", "batch_megapixels", "in_flight_megapixels"):
             value = getattr(self, key)
-            _require(value > 0, f"limits.{key}", value, "a positive number of megapixels")
+            _require(0 < value < inf, f"limits.{key}", value, "a positive number of megapixels")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class AttentionConfig:
     scale_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
 
     def __post_init__(self) -> None:
-        _require(self.strength >= 0, "attention.strength", self.strength, "a number >= 0")
+        _require(0 <= self.strength < inf, "attention.strength", self.strength, "a number >= 0")
         _check_weights("attention.scale_weights", self.scale_weights)
 
 
@@ -136,7 +137,7 @@ class VerificationConfig:
 
 
 def _check_weights(key: str, weights: tuple[float, ...]) -> None:
-    usable = all(weight >= 0 for weight in weights) and sum(weights) > 0
+    usable = all(weight >= 0 for weight in weights) and 0 < sum(weights) < inf
     _require(usable, key, weights, "weights >= 0, not all zero")
 
 
@@ -209,7 +210,30 @@ def load_config(path: Path) -> Config:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Config)
     try:
-        settings = parser.instantiate(parser.parse_string(path.read_text(encoding="utf-8")))
-    except (OSError, ArgumentError, UsageError) as error:
+        settings = parser.parse_string(path.read_text(encoding="utf-8"))
+        refuse_nulls(settings)
+        return Config(**vars(parser.instantiate(settings)))
+    except (OSError, UnicodeDecodeError, ArgumentError, UsageError) as error:
         raise UsageError(f"{path}: {error}") from error
-    return Config(**vars(settings))
+
+
+def refuse_nulls(settings: object) -> None:
+    """Looks for what jsonargparse lets through in files: null for any value, and anything for a section.
+
+    Args:
+        settings: parsed, but not instantiated yet.
+
+    Raises:
+        UsageError: a key of :class:`Config` has no value of its type; the message names the key.
+    """
+    _refuse_nulls(settings, Config, "")
+
+
+def _refuse_nulls(settings: object, kind: Any, prefix: str) -> None:
+    for item in fields(kind):
+        key, value = prefix + item.name, getattr(settings, item.name)
+        if is_dataclass(item.type):
+            _require(hasattr(value, "__dict__"), key, value, "a section with keys of its own")
+            _refuse_nulls(value, item.type, key + ".")
+        elif type(None) not in get_args(item.type):
+            _require(value is not None, key, value, "a value")

@@ -34,11 +34,14 @@ class Layout:
         sampling: the layout of the frame that is written.
         padded_size: height and width in whole MCUs, pixels.
         on_source_grid: the coefficients come from the source JPEG itself, not from its pixels.
+        table_of_component: the number of each component's table; three where a source JPEG has different
+            ones for Cb and Cr.
     """
 
     sampling: Sampling
     padded_size: tuple[int, int]
     on_source_grid: bool
+    table_of_component: tuple[int, ...]
 
 
 def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
@@ -62,7 +65,11 @@ def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
         name = "444" if quality >= QUALITY_OF_FULL_CHROMA else "420"
     sampling = SAMPLINGS[name]
     on_source_grid = source is not None and source.coefficients is not None and source.subsampling == name
-    return Layout(sampling, sampling.padded_size(picture.height, picture.width), on_source_grid)
+    table_of_component: tuple[int, ...] = (0, 1, 1)[: sampling.components]
+    if on_source_grid and source is not None and not torch.equal(source.tables[1:2], source.tables[2:3]):
+        table_of_component = (0, 1, 2)
+    padded_size = sampling.padded_size(picture.height, picture.width)
+    return Layout(sampling, padded_size, on_source_grid, table_of_component)
 
 
 class Encoder:
@@ -93,10 +100,15 @@ class Encoder:
         geometry = batch_geometry(pictures, layout.sampling)
         luma, coefficients = self._transform(pictures, geometry, layout)
         weights = self._look(luma, geometry)
-        tables, table_of_component = self._choose_tables(pictures, coefficients[0], geometry, layout)
-        planes = self._quantize(coefficients, tables, table_of_component, weights, geometry)
+        tables = self._choose_tables(pictures, coefficients[0], geometry, layout)
+        planes = self._quantize(coefficients, tables, weights, geometry, layout)
         batch = CoefficientBatch(
-            planes, tables.int(), table_of_component, geometry.heights, geometry.widths, geometry.sampling
+            planes,
+            tables.int(),
+            layout.table_of_component,
+            geometry.heights,
+            geometry.widths,
+            geometry.sampling,
         )
         return encode_baseline(batch, headers)
 
@@ -125,8 +137,8 @@ class Encoder:
 
     def _choose_tables(
         self, pictures: Sequence[Picture], luma: Tensor, geometry: BatchGeometry, layout: Layout
-    ) -> tuple[Tensor, tuple[int, ...]]:
-        """Steps ``[batch, tables, 8, 8]`` and which table each component uses."""
+    ) -> Tensor:
+        """Steps ``[batch, tables, 8, 8]``."""
         quality = self._config.quality
         if self._config.quantization.tables == "ijg":
             tables = ijg_tables(quality, self._device).expand(len(pictures), -1, -1, -1)
@@ -134,31 +146,28 @@ class Encoder:
             classes = classify(energy_entropy(luma), ac_variance(luma))
             shares = class_shares(classes, geometry.real_blocks(0, self._device))
             tables = imgcompress_tables(quality, shares)
-        if geometry.sampling.components == 1:
-            tables = tables[:, :1]
+        count = 1 + max(layout.table_of_component)
+        tables = tables[:, [0, 1, 1][:count]]
         if not layout.on_source_grid:
-            return tables, (0, 1, 1)[: geometry.sampling.components]
+            return tables
         # Never finer than the source: finer steps would only spend bits on its quantization noise.
-        sources = torch.stack([picture.jpeg.tables for picture in pictures if picture.jpeg]).float()
-        if geometry.sampling.components == 3 and torch.equal(sources[:, 1], sources[:, 2]):
-            sources = sources[:, :2]
-        else:
-            tables = tables[:, [0, 1, 1][: geometry.sampling.components]]
-        tables = torch.maximum(tables, sources.to(self._device))
-        return tables, (0, 1, tables.shape[1] - 1)[: geometry.sampling.components]
+        sources = torch.stack([picture.jpeg.tables[:count] for picture in pictures if picture.jpeg])
+        return torch.maximum(tables, sources.to(self._device, torch.float32))
 
     def _quantize(
         self,
         coefficients: Sequence[Tensor],
         tables: Tensor,
-        table_of_component: Sequence[int],
         weights: Tensor,
         geometry: BatchGeometry,
+        layout: Layout,
     ) -> tuple[Tensor, ...]:
         """Integers of every component; chroma blocks take the mean weight of the luma blocks they cover."""
         settings = self._config.quantization
         planes = []
-        for component, (values, table) in enumerate(zip(coefficients, table_of_component, strict=True)):
+        for component, (values, table) in enumerate(
+            zip(coefficients, layout.table_of_component, strict=True)
+        ):
             thresholds = None
             if settings.dead_zone == "adaptive":
                 own = weights

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 from imgcompress.errors import Reason
@@ -29,13 +30,13 @@ class FileRecord:
 
     Attributes:
         source: the source's path as the user would type it.
-        output: the path of the output, or None when nothing was written.
+        output: the path of the output, or None when nothing was written. A dry run says what it would write.
         status: how it ended.
         reason: one word saying why.
         format: the output's format; the source's when there is no output; None when it is unknown.
         width, height: pixels as stored, None when the source could not be read.
         bytes_in, bytes_out: sizes of source and output; ``bytes_out`` is None when nothing was written.
-        scores: what the verification measured, metric to value.
+        scores: what the verification measured, metric to value (null in JSON if it is not a number).
         settings: what the encoder was asked for and chose.
         seconds: time spent on this picture; the shared stages of a batch are divided evenly.
         error: a sentence for people when the status is ``failed``.
@@ -57,5 +58,6 @@ class FileRecord:
 
     def to_json(self) -> str:
         """The record as one line of JSON, keys in the order above."""
-        values = asdict(self) | {"seconds": round(self.seconds, 4)}
+        scores = {name: value if isfinite(value) else None for name, value in self.scores.items()}
+        values = asdict(self) | {"scores": scores, "seconds": round(self.seconds, 4)}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)

@@ -62,7 +62,8 @@ class Summary:
     def show(self, console: Console, buffers: BufferPool) -> None:
         """Prints the totals and every failure."""
         for record in self.failures:
-            console.print(f"failed: {record.source}: {record.error}", markup=False, highlight=False)
+            message = f"failed: {record.source}: {record.error}"
+            console.print(message, markup=False, highlight=False, soft_wrap=True)
         table = Table(show_header=False, box=None)
         counts = ", ".join(f"{count} {status.value}" for status, count in self.statuses.items())
         rate = self.megapixels / self.seconds if self.seconds else 0.0
@@ -98,6 +99,17 @@ def follow(
     Raises:
         UsageError: the report cannot be written.
     """
+    try:
+        return _follow(records, total, config, report, console)
+    except OSError as error:
+        if report is None:
+            raise
+        raise UsageError(f"{report}: the report cannot be written: {error.strerror or error}") from error
+
+
+def _follow(
+    records: Iterable[FileRecord], total: int, config: Config, report: Path | None, console: Console
+) -> Summary:
     summary = Summary()
     started = time.perf_counter()
     with ExitStack() as stack:
@@ -128,9 +140,8 @@ def follow(
 
 
 def _open_report(report: Path, config: Config) -> TextIO:
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.with_suffix(".config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-        return report.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{report}: the report cannot be written: {error.strerror}") from error
+    report.parent.mkdir(parents=True, exist_ok=True)
+    # A file name that is no UTF-8 has lone surrogates; their escape is valid JSON.
+    lines = report.open("w", encoding="utf-8", errors="backslashreplace")
+    report.with_suffix(".config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+    return lines

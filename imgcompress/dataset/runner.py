@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from imgcompress.compressor import Compressor, Outcome, Source
+from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
@@ -40,7 +40,7 @@ class _Item:
 
     entry: Entry
     existing: Path | None = None
-    data: bytes = b""
+    data: bytes | None = None
     format: str | None = None
     width: int | None = None
     height: int | None = None
@@ -121,32 +121,30 @@ class Runner:
         """Reads a file and looks at its header; nothing large is decoded. Runs in the pool."""
         started = time.perf_counter()
         item = _Item(entry)
-        if not self._options.overwrite:
-            item.existing = next((path for path in (entry.output, entry.copy) if path.exists()), None)
-        if item.existing is None:
-            try:
+        try:
+            if not self._options.overwrite:
+                item.existing = _existing_output(entry)
+            if item.existing is None:
                 item.data = entry.source.read_bytes()
                 header = probe(item.data)
                 item.format, item.width, item.height = header.format, header.width, header.height
-            except OSError as error:
-                item.error = PictureError(Reason.READ_ERROR, error.strerror or str(error))
-            except PictureError as error:
-                item.error = error
+        except OSError as error:
+            item.error = PictureError(Reason.READ_ERROR, error.strerror or str(error))
+        except Exception as error:  # a fault with one picture must not end the run
+            item.error = as_picture_error(error)
         item.seconds = time.perf_counter() - started
         return item
 
     def _decode(self, item: _Item) -> _Item:
         """Decodes what was loaded. Runs in the pool."""
-        if item.existing is not None or item.error is not None:
+        if item.data is None or item.error is not None:
             return item
         started = time.perf_counter()
         try:
             picture = read_picture(item.data, self._config.limits.max_megapixels)
             item.source = Source(item.data, picture)
-        except PictureError as error:
-            item.error = error
-        except MemoryError:
-            item.error = PictureError(Reason.OUT_OF_MEMORY, "not enough memory to decode the picture")
+        except Exception as error:
+            item.error = as_picture_error(error)
         item.seconds += time.perf_counter() - started
         return item
 
@@ -163,7 +161,7 @@ class Runner:
             format=item.format,
             width=item.width,
             height=item.height,
-            bytes_in=len(item.data) or None,
+            bytes_in=None if item.data is None else len(item.data),
             seconds=item.seconds,
         )
         if outcome is None:
@@ -190,6 +188,14 @@ class Runner:
             return replace(record, status=Status.FAILED, reason=error.reason, error=str(error))
         seconds = record.seconds + time.perf_counter() - started
         return replace(record, output=str(output), bytes_out=len(outcome.data), seconds=seconds)
+
+
+def _existing_output(entry: Entry) -> Path | None:
+    try:
+        return next((path for path in (entry.output, entry.copy) if path.exists()), None)
+    except OSError as error:
+        message = f"{entry.output} cannot be looked at: {error.strerror}"
+        raise PictureError(Reason.WRITE_ERROR, message) from error
 
 
 def _map_ahead(

@@ -46,7 +46,7 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
             _heat(difference),
         ),
     ]
-    height = round(PANEL_WIDTH * error.shape[0] / error.shape[1])
+    height = max(1, round(PANEL_WIDTH * error.shape[0] / error.shape[1]))
     sheet = Image.new("RGB", (2 * PANEL_WIDTH, 2 * (height + CAPTION_HEIGHT)), "white")
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(16)

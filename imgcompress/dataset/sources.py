@@ -1,6 +1,7 @@
 """Which files are candidates, and what their outputs are called."""
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,18 +58,24 @@ def find_entries(source: Path, destination: Path) -> list[Entry]:
         UsageError: the source is missing, has no pictures, or the folders lie inside one another in a way
             that would mix sources and outputs.
     """
-    if not source.exists():
+    try:
+        found = source.exists()
+        _check_places(source, destination)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+    if not found:
         raise UsageError(f"{source}: no such file or folder")
-    _check_places(source, destination)
     root = source if source.is_dir() else source.parent
     files = sorted(_candidates(source)) if source.is_dir() else [source]
     if not files:
         raise UsageError(f"{source}: no pictures found")
     relative = [file.relative_to(root) for file in files]
-    return [
+    entries = [
         Entry(file, destination / output, destination / name)
         for file, name, output in zip(files, relative, _output_names(relative), strict=True)
     ]
+    _check_no_source_is_hit(entries)
+    return entries
 
 
 def _check_places(source: Path, destination: Path) -> None:
@@ -82,6 +89,23 @@ def _check_places(source: Path, destination: Path) -> None:
         raise UsageError(f"{destination}: the destination lies inside the source {source}")
 
 
+def _check_no_source_is_hit(entries: list[Entry]) -> None:
+    """A destination around the source, or links within it, may lead back to a source."""
+    folders: dict[Path, Path] = {}
+
+    def place(path: Path) -> str:
+        # Only the folder: a write replaces a link itself, not what it leads to.
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        return _folded(folders[path.parent] / path.name)
+
+    sources = {place(entry.source) for entry in entries}
+    for entry in entries:
+        for path in (entry.output, entry.copy):
+            if place(path) in sources:
+                raise UsageError(f"{path}: the output of {entry.source} would replace a source")
+
+
 def _candidates(root: Path) -> Iterator[Path]:
     unreadable: list[Path] = []
     for folder, _, names in os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename))):
@@ -89,10 +113,21 @@ def _candidates(root: Path) -> Iterator[Path]:
             path = Path(folder, name)
             if name.startswith(".") and name.endswith(".tmp"):
                 continue  # an interrupted run's temporary file
-            if path.suffix.lower() in IMAGE_SUFFIXES or _has_magic_number(path):
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                if not _is_special(path):
+                    yield path
+            elif _has_magic_number(path):
                 yield path
     # A folder that cannot be listed becomes a line of the report: reading it fails with the reason.
     yield from unreadable
+
+
+def _is_special(path: Path) -> bool:
+    """Reading a pipe or a device may never end. A link to nowhere becomes a line of the report."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def _has_magic_number(path: Path) -> bool:
@@ -111,12 +146,16 @@ def _has_magic_number(path: Path) -> bool:
 def _output_names(names: list[Path]) -> list[Path]:
     plain = [name if name.suffix.lower() in JPEG_SUFFIXES else name.with_suffix(".jpg") for name in names]
     claims = Counter(_folded(path) for path in plain)
-    taken = {_folded(name) for name in names}
-    return [
-        output if output == name or (claims[_folded(output)] == 1 and _folded(output) not in taken)
-        else _free_name(name, taken)
+    taken = {_folded(path) for name in names for path in (name, *name.parents)}
+    keeps = [
+        output == name or (claims[_folded(output)] == 1 and _folded(output) not in taken)
         for name, output in zip(names, plain, strict=True)
-    ]  # fmt: skip
+    ]
+    taken.update(claims)
+    return [
+        output if keep else _free_name(name, taken)
+        for name, output, keep in zip(names, plain, keeps, strict=True)
+    ]
 
 
 def _free_name(name: Path, taken: set[str]) -> Path:

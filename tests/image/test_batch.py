@@ -50,10 +50,9 @@ def test_the_buffers_are_used_again_without_mixing_batches(photo: torch.Tensor) 
 @pytest.mark.parametrize("name", ["420", "422", "444", "gray"])
 def test_real_blocks_are_those_of_each_picture(name: str) -> None:
     sampling = SAMPLINGS[name]
-    heights, widths = (1, 9, 16), (16, 9, 1)
-    geometry = BatchGeometry(heights, widths, sampling) if name == "420" else BatchGeometry(
-        heights[1:2], widths[1:2], sampling
-    )  # fmt: skip
+    heights = (33, 39, 48) if name == "420" else (33, 39, 40)
+    widths = (48, 47, 33) if name == "420" else (48, 47, 41)
+    geometry = BatchGeometry(heights, widths, sampling)
     for component in range(sampling.components):
         real = geometry.real_blocks(component, torch.device("cpu"))
         assert tuple(real.shape[1:]) == geometry.padded_grid(component)
@@ -68,7 +67,7 @@ def test_one_batch_has_one_padded_size() -> None:
 
 
 def test_stored_coefficients_give_the_decoders_luma(photo: torch.Tensor, device: torch.device) -> None:
-    files = [jpeg(photo, height, width, quality) for (height, width), quality in zip(SIZES, (60, 80, 95))]  # noqa: B905
+    files = [jpeg(photo, *size, quality) for size, quality in zip(SIZES, (60, 80, 95), strict=True)]
     group = [read_picture(file) for file in files]
     geometry = batch_geometry(group, SAMPLINGS["420"])
     luma = inverse_dct(stack_coefficients(group, geometry, 0, device)).cpu()

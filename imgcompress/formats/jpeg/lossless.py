@@ -19,7 +19,7 @@ def pack_progressive(jpeg: bytes) -> bytes:
     Returns:
         The smaller of the two codings: for a few blocks the baseline wins.
     """
-    packed: bytes = mozjpeg.optimize(jpeg)
+    packed: bytes = mozjpeg.optimize(jpeg, copy=mozjpeg.COPY_MARKERS.ALL)
     return min(jpeg, packed, key=len)
 
 

@@ -1,0 +1,82 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imgcompress.dataset.side_by_side import (
+    CAPTION_HEIGHT,
+    PANEL_WIDTH,
+    draw_side_by_side,
+    save_side_by_side,
+)
+from imgcompress.errors import PictureError
+
+
+def file(pixels: np.ndarray, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pixels(photo: torch.Tensor) -> np.ndarray:
+    return photo[:, 100:180, 100:260].permute(1, 2, 0).contiguous().numpy()
+
+
+def panels(sheet: Image.Image) -> list[np.ndarray]:
+    height = sheet.height // 2 - CAPTION_HEIGHT
+    return [
+        np.asarray(
+            sheet.crop((x, y + CAPTION_HEIGHT, x + PANEL_WIDTH, y + CAPTION_HEIGHT + height)), dtype=float
+        )
+        for y in (0, sheet.height // 2)
+        for x in (0, PANEL_WIDTH)
+    ]
+
+
+def test_four_panels(pixels: np.ndarray) -> None:
+    sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG", quality=60))
+    assert sheet.size == (2 * PANEL_WIDTH, 2 * (PANEL_WIDTH // 2 + CAPTION_HEIGHT))
+    original, result, _, _ = panels(sheet)
+    shown = np.asarray(Image.fromarray(pixels).resize((PANEL_WIDTH, PANEL_WIDTH // 2)), dtype=float)
+    assert np.array_equal(original, shown)
+    assert 0 < np.abs(result - shown).mean() < 8
+
+
+def test_the_maps_are_bright_where_the_bits_and_the_difference_are() -> None:
+    generator = np.random.default_rng(0)
+    pixels = np.full((128, 128, 3), 128, dtype=np.uint8)
+    pixels[:64, 64:] = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG", quality=20))
+    for heat in panels(sheet)[2:]:
+        half = PANEL_WIDTH // 2
+        quarters = [heat[y : y + half, x : x + half].mean() for y in (0, half) for x in (0, half)]
+        assert quarters[1] > 100
+        assert max(quarters[0], quarters[2], quarters[3]) < 30
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (1, 2000)])
+@pytest.mark.parametrize("gray", [True, False])
+def test_odd_sizes_and_gray(gray: bool, size: tuple[int, int]) -> None:
+    pixels = np.full((*size, 3), 90, dtype=np.uint8)
+    pixels = pixels[..., 0] if gray else pixels
+    sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG"))
+    assert sheet.size[0] == 2 * PANEL_WIDTH and sheet.size[1] > 2 * CAPTION_HEIGHT
+
+
+def test_saved_as_png(pixels: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(file(pixels, "PNG"))
+    (tmp_path / "a.jpg").write_bytes(file(pixels, "JPEG"))
+    save_side_by_side(tmp_path / "a.png", tmp_path / "a.jpg", tmp_path / "sheet.png")
+    assert Image.open(tmp_path / "sheet.png").format == "PNG"
+
+
+def test_a_damaged_file(pixels: np.ndarray) -> None:
+    data = file(pixels, "JPEG")
+    with pytest.raises(PictureError):
+        draw_side_by_side(data, data[: len(data) // 2])
+    with pytest.raises(PictureError):
+        draw_side_by_side(b"words", data)

@@ -1,0 +1,204 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imgcompress.dataset import sources as module
+from imgcompress.dataset.sources import IMAGE_SUFFIXES, JPEG_SUFFIXES, find_entries
+from imgcompress.errors import UsageError
+
+
+def tree(root: Path, *names: str, content: bytes = b"") -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+def outputs(source: Path, destination: Path) -> dict[str, str]:
+    root = source if source.is_dir() else source.parent
+    return {
+        str(entry.source.relative_to(root)): str(entry.output.relative_to(destination))
+        for entry in find_entries(source, destination)
+    }
+
+
+def test_the_tree_is_kept_in_sorted_order(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "b/c/2.png", "a.png", "b/1.webp", "b/c/1.tif", "z.jpg", "notes.txt")
+    entries = find_entries(root, tmp_path / "out")
+    assert [str(e.source.relative_to(root)) for e in entries] == [
+        "a.png", "b/1.webp", "b/c/1.tif", "b/c/2.png", "z.jpg",
+    ]  # fmt: skip
+    assert [str(e.output.relative_to(tmp_path / "out")) for e in entries] == [
+        "a.jpg", "b/1.jpg", "b/c/1.jpg", "b/c/2.jpg", "z.jpg",
+    ]  # fmt: skip
+    assert [str(e.copy.relative_to(tmp_path / "out")) for e in entries] == [
+        "a.png", "b/1.webp", "b/c/1.tif", "b/c/2.png", "z.jpg",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.JPEG", "a.jpe", "a.JFIF"])
+def test_a_jpegs_suffix_stays(name: str, tmp_path: Path) -> None:
+    (entry,) = find_entries(tree(tmp_path / "in", name), tmp_path / "out")
+    assert entry.output == entry.copy == tmp_path / "out" / name
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.png", "b.png"], ["a.jpg", "b.jpg"]),
+        (["a.png", "a.webp"], ["a.png.jpg", "a.webp.jpg"]),
+        (["a.jpg", "a.png"], ["a.jpg", "a.png.jpg"]),
+        (["A.JPG", "a.png"], ["A.JPG", "a.png.jpg"]),
+        (["a.jpeg", "a.png"], ["a.jpeg", "a.jpg"]),
+        (["a.jpg", "a.png", "a.png.jpg"], ["a.jpg", "a.png.jpg.jpg", "a.png.jpg"]),
+        (["a.png", "a.png.tif", "a.webp"], ["a.png.jpg.jpg", "a.png.jpg", "a.webp.jpg"]),
+        (["x/a.png", "y/a.webp"], ["x/a.jpg", "y/a.jpg"]),
+        (["a.b.c.png"], ["a.b.c.jpg"]),
+        ([".png.png"], [".png.jpg"]),
+        (["a.jpg/x.png", "a.png"], ["a.jpg/x.jpg", "a.png.jpg"]),
+    ],
+)
+def test_clashes(names: list[str], expected: list[str], tmp_path: Path) -> None:
+    found = outputs(tree(tmp_path / "in", *names), tmp_path / "out")
+    assert [found[name] for name in names] == expected
+
+
+NAME = st.builds(
+    lambda stems, suffix: "".join(stems) + suffix,
+    st.lists(st.sampled_from(["a", "A", ".png", ".jpg", "b"]), min_size=1, max_size=3),
+    st.sampled_from([".png", ".jpg", ".JPG", ".jpeg", ".tif", ".webp", ""]),
+)
+
+
+@given(st.lists(NAME, min_size=1, max_size=8, unique_by=str.casefold))
+def test_no_two_sources_share_a_name(names: list[str]) -> None:
+    paths = sorted(Path(name) for name in names)
+    written = module._output_names(paths)
+    taken: dict[str, Path] = {}
+    for path, output in zip(paths, written, strict=True):
+        for place in {str(path).casefold(), str(output).casefold()}:
+            assert place not in taken, (path, output, taken[place])
+            taken[place] = path
+        assert output == path or output.suffix == ".jpg"
+
+
+MAGIC = {
+    "jpeg": b"\xff\xd8\xff\xe0",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "webp": b"RIFF\x10\0\0\0WEBPVP8 ",
+    "avif": b"\0\0\0\x1cftypavif",
+    "tiff": b"II*\0",
+    "big tiff": b"MM\0+",
+    "gif": b"GIF89a",
+}
+
+
+@pytest.mark.parametrize("kind", MAGIC)
+def test_a_magic_number_makes_a_candidate(kind: str, tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "scan", "data.bin", content=MAGIC[kind] + bytes(20))
+    tree(root, "text", "readme.md", content=b"RIFF but no picture at all")
+    assert outputs(root, tmp_path / "out") == {"scan": "scan.jpg", "data.bin": "data.jpg"}
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_a_suffix_makes_a_candidate_whatever_is_inside(suffix: str, tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", f"a{suffix.upper()}", content=b"words")
+    (name,) = outputs(root, tmp_path / "out").values()
+    assert name == (f"a{suffix.upper()}" if suffix in JPEG_SUFFIXES else "a.jpg")
+
+
+def test_temporary_files_are_ignored(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", ".imgcompress-0123.tmp", "a.png", content=MAGIC["jpeg"])
+    assert list(outputs(root, tmp_path / "out")) == ["a.png"]
+
+
+def test_one_file(tmp_path: Path) -> None:
+    tree(tmp_path / "in", "a.png", "b.png")
+    assert outputs(tmp_path / "in" / "a.png", tmp_path / "out") == {"a.png": "a.jpg"}
+    assert outputs(tmp_path / "in" / "a.png", tmp_path / "in" / "out") == {"a.png": "a.jpg"}
+
+
+def test_links(tmp_path: Path) -> None:
+    elsewhere = tree(tmp_path / "elsewhere", "x.png", "y.png")
+    root = tree(tmp_path / "in", "a.png")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "folder.jpg").symlink_to(elsewhere)
+    (root / "circle").symlink_to(root)
+    (root / "file.png").symlink_to(elsewhere / "x.png")
+    (root / "nowhere.png").symlink_to(tmp_path / "missing.png")
+    assert list(outputs(root, tmp_path / "out")) == ["a.png", "file.png", "nowhere.png"]
+    linked = tmp_path / "link"
+    linked.symlink_to(root)
+    assert list(outputs(linked, tmp_path / "out")) == ["a.png", "file.png", "nowhere.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_is_no_candidate(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png")
+    os.mkfifo(root / "pipe.jpg")
+    os.mkfifo(root / "pipe")
+    assert list(outputs(root, tmp_path / "out")) == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path / "in", "a.png", "locked/b.png")
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list(outputs(root, tmp_path / "out")) == ["a.png", "locked"]
+
+
+def test_an_empty_folder_and_nothing_at_all(tmp_path: Path) -> None:
+    tree(tmp_path / "in", "notes.txt")
+    with pytest.raises(UsageError, match="no pictures found"):
+        find_entries(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(UsageError, match=r"missing: no such file or folder"):
+        find_entries(tmp_path / "missing", tmp_path / "out")
+    with pytest.raises(UsageError, match="too long"):
+        find_entries(tmp_path / ("x" * 300), tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["in", "in/sub", "in/new/deep", "in/../in", "link", "link/new"])
+def test_a_destination_in_the_source(place: str, tmp_path: Path) -> None:
+    tree(tmp_path / "in", "a.png", "sub/b.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(UsageError, match="destination"):
+        find_entries(tmp_path / "in", tmp_path / place)
+    assert not (tmp_path / "in" / "new").exists()
+
+
+def test_a_destination_that_is_a_file(tmp_path: Path) -> None:
+    tree(tmp_path, "in/a.png", "out")
+    with pytest.raises(UsageError, match="not a folder"):
+        find_entries(tmp_path / "in", tmp_path / "out")
+
+
+def test_one_file_into_its_own_folder(tmp_path: Path) -> None:
+    tree(tmp_path / "in", "a.png")
+    with pytest.raises(UsageError, match="own folder"):
+        find_entries(tmp_path / "in" / "a.png", tmp_path / "in")
+
+
+def test_a_destination_around_the_source(tmp_path: Path) -> None:
+    root = tree(tmp_path / "data" / "raw", "a.png", "x/b.png")
+    assert outputs(root, tmp_path / "data") == {"a.png": "a.jpg", "x/b.png": "x/b.jpg"}
+    tree(root, "raw/a.png")  # its copy would be data/raw/a.png
+    with pytest.raises(UsageError, match="would replace a source"):
+        find_entries(root, tmp_path / "data")
+
+
+def test_a_destination_that_leads_back_by_a_link(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "x/a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "x").symlink_to(root / "x")
+    with pytest.raises(UsageError, match="would replace a source"):
+        find_entries(root, tmp_path / "out")

@@ -1,0 +1,66 @@
+import io
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from imgcompress.quantization.tables import ijg_scale, ijg_tables, imgcompress_tables, reference_step
+
+QUALITIES = st.integers(1, 100)
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> torch.Tensor:
+    parts = torch.tensor(draw(st.lists(st.integers(0, 20), min_size=3, max_size=3).filter(any)))
+    return (parts / parts.sum())[None].float()
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_ijg_tables_are_those_that_libjpeg_writes(quality: int) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        luma, chroma = image.quantization[0], image.quantization[1]
+    assert ijg_tables(quality).flatten(1).tolist() == [list(luma), list(chroma)]
+
+
+def test_ijg_scale_at_its_known_points() -> None:
+    assert [ijg_scale(quality) for quality in (1, 25, 50, 75, 100)] == [50, 2, 1, 0.5, 0]
+
+
+@given(QUALITIES, shares())
+def test_our_steps_are_integers_that_fit_a_byte(quality: int, share: torch.Tensor) -> None:
+    tables = imgcompress_tables(quality, share)
+    assert tables.shape == (1, 2, 8, 8)
+    assert torch.equal(tables, tables.round())
+    assert tables.min() >= 1 and tables.max() <= 255
+
+
+@given(st.integers(1, 99), shares())
+def test_a_higher_quality_never_has_a_coarser_step(quality: int, share: torch.Tensor) -> None:
+    assert (imgcompress_tables(quality, share) >= imgcompress_tables(quality + 1, share)).all()
+    assert (ijg_tables(quality) >= ijg_tables(quality + 1)).all()
+    assert reference_step(quality) > reference_step(quality + 1)
+
+
+@given(QUALITIES, shares())
+def test_a_mixture_lies_between_its_parts(quality: int, share: torch.Tensor) -> None:
+    mixed = imgcompress_tables(quality, share)[0]
+    pure = imgcompress_tables(quality, torch.eye(3)[share[0] > 0])
+    assert (mixed >= pure.amin(0)).all() and (mixed <= pure.amax(0)).all()
+
+
+def test_texture_hides_errors_at_high_frequencies_and_dc_is_the_finest(device: torch.device) -> None:
+    smooth, texture, _ = imgcompress_tables(60, torch.eye(3, device=device))[:, 0]
+    assert texture[7, 7] > smooth[7, 7]
+    assert smooth[0, 0] == texture[0, 0] == smooth.min()
+
+
+def test_batched_equals_unbatched(device: torch.device) -> None:
+    share = torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8]], device=device)
+    together = imgcompress_tables(75, share)
+    assert together.device.type == device.type
+    assert torch.equal(together, torch.cat([imgcompress_tables(75, row[None]) for row in share]))
+    assert not torch.equal(together[0], together[1])

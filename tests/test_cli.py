@@ -1,0 +1,255 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+import imgcompress.cli as module
+from imgcompress import __version__
+from imgcompress.cli import main
+from imgcompress.config import Config, load_config
+
+KEYS = [
+    "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
+    "settings", "seconds", "error",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photo: torch.Tensor) -> Path:
+    root = tmp_path / "in"
+    root.mkdir()
+    pixels = photo[:, 100:132, 150:198].permute(1, 2, 0).contiguous().numpy()
+    for index in range(3):
+        Image.fromarray(np.roll(pixels, 8 * index, axis=1)).save(root / f"{index}.png")
+    return root
+
+
+def recompress(folder: Path, *options: str) -> int:
+    fast = ("--device", "cpu", "--verify", "decode")
+    return main(["recompress", str(folder), str(folder.parent / "out"), *fast, *options])
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_all_went_well(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "reports" / "report.jsonl"
+    assert recompress(folder, "--report", str(report), "--quality", "50", "--batch-size=2") == 0
+    lines = report.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 3
+    for index, line in enumerate(lines):
+        values = json.loads(line)
+        assert list(values) == KEYS
+        assert values["source"] == str(folder / f"{index}.png")
+        assert values["output"] == str(tmp_path / "out" / f"{index}.jpg")
+        assert (values["status"], values["settings"]["quality"]) == ("recompressed", 50)
+        assert Path(values["output"]).stat().st_size == values["bytes_out"]
+        assert Image.open(values["output"]).size == (48, 32)
+    config = load_config(tmp_path / "reports" / "report.config.yaml")
+    assert config == Config(quality=50, batch_size=2, device="cpu", verify="decode")
+    summary = error_of(capsys)
+    assert "3 recompressed" in summary and "peak memory" in summary
+
+
+def test_some_failed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.jpg").write_bytes(b"words")
+    report = tmp_path / "report.jsonl"
+    assert recompress(folder, "--report", str(report)) == 1
+    assert f"failed: {folder / 'bad.jpg'}: " in error_of(capsys)
+    statuses = [json.loads(line)["status"] for line in report.read_text().splitlines()]
+    assert statuses == ["recompressed"] * 3 + ["failed"]
+
+
+def test_skipping_and_overwriting_and_trying(folder: Path, tmp_path: Path) -> None:
+    assert recompress(folder, "--dry-run") == 0
+    assert not (tmp_path / "out").exists()
+    assert recompress(folder) == 0
+    before = (tmp_path / "out" / "1.jpg").read_bytes()
+    assert recompress(folder, "--quality", "20") == 0
+    assert (tmp_path / "out" / "1.jpg").read_bytes() == before
+    assert recompress(folder, "--quality", "20", "--overwrite") == 0
+    assert len((tmp_path / "out" / "1.jpg").read_bytes()) < len(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--frobnicate"], "frobnicate"),
+        (["--qualty=3"], "qualty"),
+        (["--quality=fine"], "quality"),
+        (["--quality=0"], "quality"),
+        (["--quality=null"], "quality"),
+        (["--subsampling=411"], "subsampling"),
+        (["--limits.max-megapixels=-3"], "limits.max_megapixels"),
+        (["--limits=3"], "limits"),
+        (["--attention.scale-weights=[1,2]"], "attention.scale_weights"),
+        (["--config=missing.yaml"], "missing.yaml"),
+        (["a third place"], "a third place"),
+    ],
+)
+def test_wrong_options_are_named(
+    options: list[str], named: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recompress(folder, *options) == 2
+    assert named in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("qualty: 3", "qualty"),
+        ("limits:\n  foo: 3", "limits.foo"),
+        ("quality: fine", "quality"),
+        ("quality: null", "quality"),
+        ("quality: 500", "quality"),
+        ("limits: 3", "limits"),
+        ("jpeg: null", "jpeg"),
+        ("jpeg:\n  progressive: 3", "jpeg.progressive"),
+        ("quality: [", "config"),
+        ("- a", "config"),
+        (b"\xff\xfe", "--config"),
+    ],
+)
+def test_wrong_files_of_settings(
+    text: str | bytes, named: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert recompress(folder, "--config", str(path)) == 2
+    assert named in error_of(capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["frobnicate"], ["recompress"], ["recompress", "only-one"], ["--frobnicate"]]
+)
+def test_wrong_words(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "error" in error_of(capsys)
+
+
+def test_wrong_places(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for source, destination, named in (
+        (tmp_path / "missing", tmp_path / "out", "missing: no such file"),
+        (empty, tmp_path / "out", "empty: no pictures"),
+        (folder, folder / "out", "inside the source"),
+        (folder, folder, "own folder"),
+        (folder, folder / "0.png", "not a folder"),
+        (tmp_path / ("x" * 300), tmp_path / "out", "too long"),
+    ):
+        assert main(["recompress", str(source), str(destination)]) == 2
+        assert named in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_that_cannot_be_written(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recompress(folder, "--report", str(folder / "0.png" / "report.jsonl")) == 2
+    assert "the report cannot be written" in error_of(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_settings_and_options_over_it(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("quality: 31\nsubsampling: '444'\njpeg:\n  progressive: false\n")
+    report = tmp_path / "report.jsonl"
+    options = ["--config", str(path), "--subsampling", "422", "--report", str(report)]
+    assert recompress(folder, *options) == 0
+    config = load_config(tmp_path / "report.config.yaml")
+    assert (config.quality, config.subsampling, config.jpeg.progressive) == (31, "422", False)
+    image = Image.open(tmp_path / "out" / "0.jpg")
+    assert "progressive" not in image.info and image.layer[0][1:3] == (2, 1)
+
+
+def test_the_printed_settings_are_a_file_of_settings(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recompress", "--quality", "31", "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed)["quality"] == 31
+    assert not {"source", "destination"} & set(yaml.safe_load(printed))
+    path = tmp_path / "printed.yaml"
+    path.write_text(printed)
+    assert recompress(folder, "--config", str(path), "--report", str(tmp_path / "report.jsonl")) == 0
+    assert load_config(tmp_path / "report.config.yaml").quality == 31
+
+
+def test_help_spells_options_with_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recompress", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for option in ("--batch-size", "--dry-run", "--limits.max-megapixels", "--print-config", "SRC", "DST"):
+        assert option in shown
+    assert "--batch_size" not in shown
+    assert "1 (smallest) to 100" in " ".join(shown.split())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"imgcompress {__version__}\n"
+
+
+def test_names_that_look_like_options(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder.rename(tmp_path / "--in-here")
+    assert main(["recompress", "--device=cpu", "--verify=decode", "--", "--in-here", "out-there"]) == 0
+    assert len(list((tmp_path / "out-there").iterdir())) == 3
+
+
+def test_interrupted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_recompress", interrupt)
+    assert recompress(folder) == 130
+    assert "interrupted" in error_of(capsys)
+
+
+def test_help_does_not_wait_for_the_tensor_library() -> None:
+    script = "import sys; from imgcompress.cli import main; main(['recompress', '--help']);"
+    script += "print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recompress", str(folder), str(folder.parent / "out"), "--device", "cuda"]) == 2
+    assert "device: cuda" in error_of(capsys)
+
+
+@pytest.mark.shared
+def test_kodak_as_libjpeg_does_it(shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = [
+        "--quality=75", "--quantization.tables=ijg", "--quantization.dead-zone=none",
+        "--jpeg.progressive=false", "--jpeg.mark=false", "--verify=decode", "--device=cpu",
+    ]  # fmt: skip
+    picture = sorted((shared / "photos" / "kodak").iterdir())[0]
+    assert main(["recompress", str(picture), str(out), *options]) == 0
+    (result,) = out.iterdir()
+    source, buffer = Image.open(picture).convert("RGB"), io.BytesIO()
+    source.save(buffer, "JPEG", quality=75, optimize=True)
+    assert result.stat().st_size == pytest.approx(len(buffer.getvalue()), rel=0.01)
+
+    def psnr(data: io.BytesIO | Path) -> float:
+        error = (np.asarray(Image.open(data), dtype=float) - np.asarray(source, dtype=float)) ** 2
+        return float(10 * np.log10(255**2 / error.mean()))
+
+    assert psnr(result) == pytest.approx(psnr(buffer), abs=0.05)

@@ -1,0 +1,153 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from imgcompress.config import Config, PerceptionConfig, VerificationConfig
+from imgcompress.errors import PictureError, Reason, UsageError
+from imgcompress.verify import Verifier, decode_again, load_distance, psnr
+
+CPU = torch.device("cpu")
+
+
+def jpeg(pixels: torch.Tensor, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(array[..., 0] if len(pixels) == 1 else array).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def crop(photo: torch.Tensor, height: int = 64, width: int = 80, left: int = 0) -> torch.Tensor:
+    return photo[:, 100 : 100 + height, 100 + left : 100 + left + width].contiguous()
+
+
+def coarse(pixels: torch.Tensor, quality: int = 50) -> torch.Tensor:
+    return decode_again(jpeg(pixels, quality))
+
+
+def test_decoding_is_pillows(photo: torch.Tensor) -> None:
+    for pixels in (crop(photo), crop(photo)[:1]):
+        data = jpeg(pixels, 80)
+        again = decode_again(data)
+        assert again.shape == pixels.shape and again.dtype == torch.uint8
+        theirs = np.array(Image.open(io.BytesIO(data)))
+        assert np.array_equal(again.permute(1, 2, 0).squeeze(2).numpy(), theirs)
+
+
+@pytest.mark.parametrize("damage", ["cut", "words", "png"])
+def test_what_does_not_decode_is_refused(damage: str, photo: torch.Tensor) -> None:
+    data = jpeg(crop(photo), 80)
+    png = io.BytesIO()
+    Image.new("L", (4, 4)).save(png, "PNG")
+    broken = {"cut": data[: len(data) // 2], "words": b"no picture", "png": png.getvalue()}[damage]
+    with pytest.raises(PictureError) as caught:
+        decode_again(broken)
+    assert caught.value.reason is Reason.VERIFY_REFUSED
+
+
+def test_psnr_is_that_of_another_library(photo: torch.Tensor) -> None:
+    before = torch.stack([crop(photo), crop(photo, left=40)])
+    after = torch.stack([coarse(crop(photo), 30), coarse(crop(photo, left=40), 80)])
+    ours = psnr(before.float() / 255, after.float() / 255)
+    for row in range(2):
+        theirs = peak_signal_noise_ratio(before[row].numpy(), after[row].numpy())
+        assert ours[row].item() == pytest.approx(theirs, abs=1e-3)
+    assert psnr(before.float(), before.float()).tolist() == [100.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"), [("decode", ["psnr"]), ("ssim", ["psnr", "ssim"]), ("vgg", ["psnr", "vgg"])]
+)
+def test_modes_and_scores(mode: str, names: list[str], photo: torch.Tensor) -> None:
+    verifier = Verifier(Config(verify=mode), CPU)
+    assert verifier.mode == mode
+    before = crop(photo)
+    good, bad = verifier.judge([before, before], [coarse(before, 90), coarse(before, 5)])
+    assert list(good.scores) == names
+    assert good.accepted
+    assert good.scores["psnr"] > bad.scores["psnr"]
+    if mode == "ssim":
+        assert 1 > good.scores["ssim"] > bad.scores["ssim"] > 0
+    if mode == "vgg":
+        assert 0 < good.scores["vgg"] < bad.scores["vgg"]
+
+
+def test_auto_measures_ssim_on_a_cpu_and_vgg_on_cuda(device: torch.device) -> None:
+    assert Verifier(Config(), device).mode == ("vgg" if device.type == "cuda" else "ssim")
+
+
+@pytest.mark.parametrize(
+    ("mode", "floors"),
+    [("ssim", VerificationConfig(min_ssim=1.0)), ("vgg", VerificationConfig(max_vgg=1e-6))],
+)
+def test_floors(mode: str, floors: VerificationConfig, photo: torch.Tensor) -> None:
+    before = crop(photo)
+    verdicts = Verifier(Config(verify=mode, verification=floors), CPU).judge(
+        [before, before], [before, coarse(before, 90)]
+    )
+    assert [verdict.accepted for verdict in verdicts] == [True, False]
+
+
+def test_another_size_or_another_number_of_channels_is_refused_unmeasured(photo: torch.Tensor) -> None:
+    before = crop(photo)
+    others = [before[:, :-1], before[:, :, :-1], before[:1], before.transpose(1, 2).contiguous(), before]
+    verdicts = Verifier(Config(verify="decode"), CPU).judge([before] * 5, others)
+    assert [verdict.accepted for verdict in verdicts] == [False, False, False, False, True]
+    assert [bool(verdict.scores) for verdict in verdicts] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize("mode", ["ssim", "vgg"])
+def test_what_is_not_a_number_never_passes(
+    mode: str, photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = crop(photo, 16, 16)
+    verifier = Verifier(Config(verify=mode), CPU)
+    nothing = torch.tensor([float("nan")])
+    if mode == "ssim":
+        monkeypatch.setattr("piq.ssim", lambda *_, **__: nothing)
+    else:
+        monkeypatch.setattr(verifier, "_distance", lambda *_: nothing)
+    (verdict,) = verifier.judge([before], [before])
+    assert not verdict.accepted
+    assert verdict.scores[mode] != verdict.scores[mode]
+
+
+@pytest.mark.parametrize("mode", ["ssim", "vgg"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 9), (11, 200), (257, 265)])
+def test_small_and_odd_sizes_in_gray_and_color(mode: str, size: tuple[int, int], photo: torch.Tensor) -> None:
+    verifier = Verifier(Config(verify=mode), CPU)
+    color = crop(photo, *size)
+    same, gray, changed = verifier.judge([color, color[:1], color], [color, color[:1], 255 - color])
+    best = {"ssim": 1.0, "vgg": 0.0}[mode]
+    assert same.scores[mode] == pytest.approx(best, abs=1e-4)
+    assert gray.scores[mode] == pytest.approx(best, abs=1e-4)
+    assert same.accepted and gray.accepted
+    assert changed.scores["psnr"] < 25
+
+
+def test_many_at_once_are_as_one_by_one(photo: torch.Tensor) -> None:
+    before = [crop(photo), crop(photo, 48, 48), crop(photo, left=60), crop(photo)[:1], crop(photo, left=90)]
+    after = [coarse(pixels, 40 + 10 * i) for i, pixels in enumerate(before)]
+    together = Verifier(Config(verify="ssim"), CPU).judge(before, after)
+    for verdict, one, other in zip(together, before, after, strict=True):
+        (alone,) = Verifier(Config(verify="ssim"), CPU).judge([one], [other])
+        assert verdict.scores == pytest.approx(alone.scores, abs=2e-6)
+    assert Verifier(Config(verify="ssim"), CPU).judge([], []) == []
+
+
+def test_the_vgg_distance_follows_its_settings(photo: torch.Tensor) -> None:
+    before = crop(photo)[None].float() / 255
+    after = coarse(crop(photo), 20)[None].float() / 255
+    half = load_distance(PerceptionConfig(), CPU)(before, after).item()
+    whole = load_distance(PerceptionConfig(cpu_scale=1.0), CPU)(before, after).item()
+    deep = load_distance(PerceptionConfig(layer_weights=(0.0, 0.0, 1.0)), CPU)(before, after).item()
+    assert len({round(value, 5) for value in (half, whole, deep)}) == 3
+
+
+def test_a_missing_trunk_is_said_at_once(tmp_path) -> None:
+    config = Config(verify="vgg", perception=PerceptionConfig(trunk=str(tmp_path / "trunk.safetensors")))
+    with pytest.raises(UsageError, match=r"trunk\.safetensors"):
+        Verifier(config, CPU)
