@@ -10,6 +10,7 @@ install_import_hook("imgcompress", "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from skimage import data  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -17,6 +18,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)  # the test runner already has a process a core
+    settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+    settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
