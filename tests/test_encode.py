@@ -9,9 +9,15 @@ from PIL import Image
 from imgcompress.config import AttentionConfig, Config, JpegConfig, QuantizationConfig
 from imgcompress.encode import Encoder, Layout, choose_layout
 from imgcompress.formats.jpeg.markers import jfif
+from imgcompress.image.dct import forward_dct
 from imgcompress.image.jpeg_file import parse_jpeg, read_coefficients
 from imgcompress.image.picture import Picture
+from imgcompress.image.planes import planes_from_pixels
 from imgcompress.image.read import read_picture
+from imgcompress.image.sampling import SAMPLINGS
+from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
+from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
+from imgcompress.quantization.tables import ijg_tables
 
 CPU = torch.device("cpu")
 PILLOW_NAMES = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
@@ -134,6 +140,24 @@ def test_the_dead_zone_and_the_map_do_something(photo: torch.Tensor) -> None:
     weak = encode(Config(subsampling="420", attention=AttentionConfig(strength=0.0)), source)[0]
     assert len(zoned) < len(rounded)
     assert blind == weak != zoned
+
+
+def test_a_chroma_block_takes_the_mean_weight_of_its_luma_blocks(photo: torch.Tensor) -> None:
+    source = crop(photo, 96, 128, 100, 150)
+    settings = QuantizationConfig(tables="ijg", dead_zone_threshold=0.6, dead_zone_slope=0.2)
+    (result,) = encode(Config(quality=85, subsampling="420", quantization=settings), source)
+    stored = read_coefficients(result, parse_jpeg(result))
+    assert stored is not None
+    luma, *chroma = planes_from_pixels(source.pixels[None].float(), SAMPLINGS["420"])
+    attention = attention_map(luma, torch.ones((1, 12, 16), dtype=torch.bool))
+    weights = weight_from_qp(qp_from_attention(attention))
+    means = weights.view(1, 6, 2, 8, 2).mean((2, 4))
+    steps = ijg_tables(85)[1:]
+    for own, plane in zip(stored[1:], chroma, strict=True):
+        expected = quantize(forward_dct(plane), steps, dead_zone_thresholds(means, 0.6, 0.2))[0]
+        assert torch.equal(own.float(), expected)
+    neutral = quantize(forward_dct(chroma[0]), steps, dead_zone_thresholds(torch.ones_like(means), 0.6, 0.2))
+    assert not torch.equal(stored[1].float(), neutral[0])
 
 
 def test_without_a_dead_zone_the_map_changes_nothing(photo: torch.Tensor) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ _MOST_SCANS = 300
 components cut as finely as encoders do has some 20; libjpeg-turbo's own tests stop at 500."""
 
 _OURS = b"imgcompress\0"
+
+_JPEGLIB = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -443,7 +446,8 @@ def read_coefficients(data: bytes, header: JpegHeader) -> tuple[Int[Tensor, "_ _
         import jpeglib
     except (ImportError, OSError):
         return None
-    with _as_file(bare_jpeg(data, header)) as path:
+    # jpeglib collects metadata segments in variables of the process; threads that read at once would crash it.
+    with _JPEGLIB, _as_file(bare_jpeg(data, header, keep_color=False)) as path:
         try:
             image = jpeglib.read_dct(path)
             image.load()
