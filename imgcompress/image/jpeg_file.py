@@ -446,7 +446,7 @@ def read_coefficients(data: bytes, header: JpegHeader) -> tuple[Int[Tensor, "_ _
         import jpeglib
     except (ImportError, OSError):
         return None
-    # jpeglib collects metadata segments in variables of the process; threads that read at once would crash it.
+    # jpeglib collects metadata segments in variables of the process: threads that read at once crash it.
     with _JPEGLIB, _as_file(bare_jpeg(data, header, keep_color=False)) as path:
         try:
             image = jpeglib.read_dct(path)
