@@ -13,6 +13,7 @@ from rich.console import Console
 from imgcompress import __version__
 from imgcompress.config import Config, refuse_nulls
 from imgcompress.errors import UsageError
+from imgcompress.resources import resource_path
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -23,7 +24,7 @@ class _Parser(ArgumentParser):
     def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
         words = list(sys.argv[1:] if args is None else args)
         end = words.index("--") if "--" in words else len(words)
-        words[:end] = map(_with_underscores, words[:end])
+        words[:end] = _presets_as_files(list(map(_with_underscores, words[:end])))
         return super().parse_args(words, *rest, **options)
 
     def format_help(self, *formatter: Any) -> str:
@@ -37,6 +38,32 @@ def _with_underscores(word: str) -> str:
         return word
     name, separator, value = word.partition("=")
     return "--" + name[2:].replace("-", "_") + separator + value
+
+
+def _presets_as_files(words: list[str]) -> list[str]:
+    """Each ``--preset NAME`` as the ``--config FILE`` that it stands for, before any other option."""
+    files, rest = [], []
+    left = iter(words)
+    for word in left:
+        name, separator, value = word.partition("=")
+        if name != "--preset":
+            rest.append(word)
+            continue
+        path = preset_path(value if separator else next(left, ""))
+        files += ["--config", str(path)]
+    return [*rest[:1], *files, *rest[1:]] if rest[:1] == ["recompress"] else [*files, *rest]
+
+
+def preset_path(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        UsageError: there is none of this name; the message has those that there are.
+    """
+    presets = {path.stem: path for path in resource_path("configs/presets").glob("*.yaml")}
+    if name not in presets:
+        raise UsageError(f"--preset: expected one of {', '.join(sorted(presets))}, got {name!r}")
+    return presets[name]
 
 
 def build_parser() -> ArgumentParser:
@@ -57,6 +84,12 @@ def build_parser() -> ArgumentParser:
     )
     recompress.add_argument(
         "destination", metavar="DST", default=SUPPRESS, help="the folder for the results; it mirrors SRC"
+    )
+    recompress.add_argument(
+        "--preset",
+        metavar="NAME",
+        default=SUPPRESS,
+        help="instant, fast, balanced or best: --config and the options below go over it",
     )
     recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
     recompress.add_argument("--report", metavar="FILE.jsonl", help="write one JSON line a file")
@@ -83,6 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser.parse_args(arguments)
         except UnicodeDecodeError as error:
             raise UsageError(f"--config: the file is no UTF-8 text: {error}") from error
+        if "preset" in options.recompress:
+            raise UsageError("preset: an option of the command line only; no file of settings names one")
         refuse_nulls(options.recompress)
         return _recompress(parser.instantiate(options).recompress, console)
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed

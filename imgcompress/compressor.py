@@ -12,7 +12,7 @@ from torch import Tensor
 
 from imgcompress import __version__
 from imgcompress.config import Config
-from imgcompress.encode import Encoder, Layout, choose_layout
+from imgcompress.encode import Layout, choose_layout
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progressive
 from imgcompress.formats.jpeg.markers import jfif, metadata_segments
@@ -20,6 +20,7 @@ from imgcompress.image.jpeg_file import mark_segment
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Picture
 from imgcompress.records import Status
+from imgcompress.search import Encoded, TargetEncoder
 from imgcompress.verify import Verdict, Verifier, decode_again
 
 KEPT_REASONS = frozenset(
@@ -32,6 +33,7 @@ KEPT_REASONS = frozenset(
         Reason.METADATA_TOO_LARGE,
         Reason.NOT_SMALLER,
         Reason.VERIFY_REFUSED,
+        Reason.TARGET_UNREACHABLE,
     }
 )
 """Why a picture is not encoded although nothing is wrong with it; every other reason is a failure."""
@@ -84,12 +86,14 @@ class _Packed:
     """An encoded picture.
 
     Attributes:
+        encoded: what the search came up with.
         data: the file as it would be written.
         pixels: what another decoder shows.
         lossless: the source JPEG coded again without loss, where there is one.
         seconds: time spent so far.
     """
 
+    encoded: Encoded
     data: bytes
     pixels: Tensor
     lossless: bytes | None
@@ -111,9 +115,9 @@ class Compressor:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = find_device(config.device)
-        self._encoder = Encoder(config, self.device)
+        self._encoder = TargetEncoder(config, self.device)
         self._verifier = Verifier(config, self.device)
-        self.buffers = self._encoder.buffers
+        self.buffers = self._encoder.encoder.buffers
         self._mark = [mark_segment(__version__, _digest(config))] if config.jpeg.mark else []
 
     def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]:
@@ -134,12 +138,11 @@ class Compressor:
             except Exception as error:  # a fault with one picture must not end the run
                 outcomes[index] = self._without_encoding(source, as_picture_error(error))
         packing: list[tuple[_Job, Future[_Packed]]] = []
-        for batch in self._batches(jobs):
-            for job, encoded in zip(batch, self._encode(batch), strict=True):
-                if isinstance(encoded, PictureError):
-                    outcomes[job.index] = self._without_encoding(job.source, encoded)
-                else:
-                    packing.append((job, pool.submit(self._pack, job, *encoded)))
+        for job, encoded in self._encode_all(jobs):
+            if isinstance(encoded, PictureError):
+                outcomes[job.index] = self._without_encoding(job.source, encoded)
+            else:
+                packing.append((job, pool.submit(self._pack, job, *encoded)))
         packed: list[tuple[_Job, _Packed]] = []
         for job, future in packing:
             try:
@@ -170,7 +173,7 @@ class Compressor:
             raise PictureError(Reason.ALPHA, "JPEG has no alpha channel")
         if picture.bit_depth > 8:
             raise PictureError(Reason.DEEP_COLOR, f"JPEG cannot hold {picture.bit_depth} bits a channel")
-        layout = choose_layout(picture, self.config.subsampling, self.config.quality)
+        layout = choose_layout(picture, self.config.subsampling, self._encoder.nominal_score)
         metadata = strip(picture.metadata, self.config.strip)
         header = jfif(metadata.density) + metadata_segments(metadata, self._mark)
         return _Job(index, source, layout, header)
@@ -187,29 +190,52 @@ class Compressor:
             for start in range(0, len(group), size):
                 yield group[start : start + size]
 
-    def _encode(self, batch: Sequence[_Job]) -> list[tuple[bytes, float] | PictureError]:
-        """Each picture's baseline file and its seconds; a batch that fails is tried again one by one."""
+    def _encode(self, batch: Sequence[_Job]) -> list[tuple[Encoded, float] | PictureError]:
+        """Each picture's encoding and its seconds; a batch that fails is tried again one by one."""
         started = time.perf_counter()
         pictures = [job.source.picture for job in batch]
         try:
-            files = self._encoder.encode(pictures, batch[0].layout, [job.header for job in batch])
+            results = self._encoder.encode(pictures, batch[0].layout, [job.header for job in batch])
         except Exception as error:
             failure = as_picture_error(error)
         else:
             seconds = (time.perf_counter() - started) / len(batch)
-            return [(file, seconds) for file in files]
+            return [(result, seconds) for result in results]
         # Outside of the handler, as the error's traceback holds the batch's tensors.
         if len(batch) == 1:
             return [failure]
         return [result for job in batch for result in self._encode([job])]
 
-    def _pack(self, job: _Job, baseline: bytes, seconds: float) -> _Packed:
+    def _encode_all(
+        self, jobs: Sequence[_Job]
+    ) -> Iterator[tuple[_Job, tuple[Encoded, float] | PictureError]]:
+        """Encodes batch after batch; what misses its target with subsampled chroma comes again without."""
+        while jobs:
+            again: list[_Job] = []
+            for batch in self._batches(jobs):
+                for job, encoded in zip(batch, self._encode(batch), strict=True):
+                    if self._needs_full_chroma(job, encoded):
+                        picture, score = job.source.picture, self._encoder.nominal_score
+                        again.append(replace(job, layout=choose_layout(picture, "444", score)))
+                    else:
+                        yield job, encoded
+            jobs = again
+
+    def _needs_full_chroma(self, job: _Job, encoded: tuple[Encoded, float] | PictureError) -> bool:
+        """Whether subsampled chroma, chosen by us, may be what kept a picture from its target."""
+        if isinstance(encoded, PictureError) or encoded[0].fault is None:
+            return False
+        chosen = self.config.subsampling == "auto" and not job.layout.on_source_grid
+        subsampled = job.layout.sampling.name not in ("444", "gray")
+        return chosen and subsampled and encoded[0].fault.reason is Reason.TARGET_UNREACHABLE
+
+    def _pack(self, job: _Job, encoded: Encoded, seconds: float) -> _Packed:
         """Chooses the scans, opens the result with another decoder; runs in the pool."""
         started = time.perf_counter()
-        data = pack_progressive(baseline) if self.config.jpeg.progressive else baseline
+        data = pack_progressive(encoded.data) if self.config.jpeg.progressive else encoded.data
         pixels = decode_again(data)
         lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
-        return _Packed(data, pixels, lossless, seconds + time.perf_counter() - started)
+        return _Packed(encoded, data, pixels, lossless, seconds + time.perf_counter() - started)
 
     def _lossless(self, source: Source) -> bytes | None:
         """The source JPEG coded again, its pixels checked to be identical."""
@@ -235,27 +261,48 @@ class Compressor:
     def _choose(self, job: _Job, packed: _Packed, verdict: Verdict) -> Outcome:
         """Takes the encoded picture if it passed and is the smallest, else what the source can become."""
         source = job.source
-        settings = {
-            "quality": self.config.quality,
-            "subsampling": job.layout.sampling.name,
-            "tables": self.config.quantization.tables,
-            "dead_zone": self.config.quantization.dead_zone,
-            "on_source_grid": job.layout.on_source_grid,
-        }
+        said = self._said(job, packed.encoded)
+        said["scores"] = said["scores"] | verdict.scores
+        if packed.encoded.fault is not None:
+            error = self._as_seen_from(source, packed.encoded.fault)
+            return replace(self._without_encoding(source, error, packed.lossless), **said)
         if not verdict.accepted:
             error = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
             outcome = self._without_encoding(source, error, packed.lossless)
-            return replace(outcome, scores=verdict.scores, settings=settings)
+            return replace(outcome, **said)
         smallest = min(len(source.data), len(packed.lossless or source.data))
         # A JPEG whose coefficients all survived has not been recompressed, and need not carry the mark.
         is_jpeg = source.picture.jpeg is not None
         unchanged = is_jpeg and torch.equal(packed.pixels, source.picture.pixels)
         if unchanged or len(packed.data) >= smallest:
             error = PictureError(Reason.NOT_SMALLER, "the result is not smaller than the source")
-            return replace(self._without_encoding(source, error, packed.lossless), settings=settings)
-        return Outcome(
-            Status.RECOMPRESSED, Reason.SMALLER, packed.data, "jpeg", verdict.scores, settings=settings
-        )
+            return replace(self._without_encoding(source, error, packed.lossless), **said)
+        return Outcome(Status.RECOMPRESSED, Reason.SMALLER, packed.data, "jpeg", **said)
+
+    def _as_seen_from(self, source: Source, fault: PictureError) -> PictureError:
+        """A source JPEG is itself as good a JPEG as was asked for: what is missing is a smaller one."""
+        is_met = source.picture.jpeg is not None and not self._encoder.target.metric.is_size
+        if is_met and fault.reason is Reason.TARGET_UNREACHABLE:
+            return PictureError(Reason.NOT_SMALLER, f"{fault}; only the source itself is as good as that")
+        return fault
+
+    def _said(self, job: _Job, encoded: Encoded) -> dict[str, Any]:
+        """What the report says of an encoding: its scores, and what was asked for and chosen."""
+        target = self._encoder.target
+        settings = {
+            "quality": self.config.quality,
+            "target": f"{target.metric.name}={target.value:g}",
+            "encodes": encoded.encodes,
+            "subsampling": job.layout.sampling.name,
+            "tables": self.config.quantization.tables,
+            "dead_zone": self.config.quantization.dead_zone,
+            "rounds": self.config.loop.rounds,
+            "on_source_grid": job.layout.on_source_grid,
+        }
+        return {
+            "scores": {name: round(value, 6) for name, value in encoded.scores.items()},
+            "settings": settings,
+        }
 
     def _without_encoding(
         self, source: Source, error: PictureError, lossless: bytes | None = None

@@ -1,13 +1,14 @@
 """The tensor stages: a batch of pictures becomes baseline JPEG files.
 
-color -> DCT -> look (attention, statistics) -> tables -> quantize -> entropy code
+color -> DCT -> look (attention, statistics) -> tables -> quantize -> loop -> entropy code
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from imgcompress.config import Config
 from imgcompress.formats.jpeg.encoder import CoefficientBatch, encode_baseline
@@ -15,15 +16,20 @@ from imgcompress.image.batch import BatchGeometry, batch_geometry, stack_coeffic
 from imgcompress.image.buffers import BufferPool
 from imgcompress.image.dct import forward_dct, inverse_dct
 from imgcompress.image.picture import Picture
-from imgcompress.image.planes import planes_from_pixels
+from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
 from imgcompress.image.sampling import SAMPLINGS, Sampling
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
+from imgcompress.perception.distance import PerceptualDistance, load_distance
+from imgcompress.perception.objective import MixedObjective
+from imgcompress.quantization.deringing import overshoot_clipped
+from imgcompress.quantization.loop import LoopState, refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
 from imgcompress.quantization.tables import ijg_tables, imgcompress_tables
+from imgcompress.shapes import Float, Int
 
-QUALITY_OF_FULL_CHROMA = 90
-"""From this quality on, ``subsampling: auto`` keeps all chroma samples of sources that are no JPEGs."""
+SCORE_OF_FULL_CHROMA = 90.0
+"""From this target on, ``subsampling: auto`` keeps all chroma samples of sources that are no JPEGs."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Layout:
     table_of_component: tuple[int, ...]
 
 
-def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
+def choose_layout(picture: Picture, subsampling: str, score: float) -> Layout:
     """Decides how a picture is coded; pictures with equal layouts can share a batch.
 
     A source JPEG that keeps its sampling is recompressed on its own grid, from its stored coefficients.
@@ -52,7 +58,7 @@ def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
     Args:
         picture: the source.
         subsampling: "444", "422", "420" or "auto".
-        quality: 1 to 100.
+        score: SSIMULACRA2 that is aimed at, about.
     """
     source = picture.jpeg
     if picture.is_gray:
@@ -62,7 +68,7 @@ def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
     elif source is not None:
         name = source.subsampling if source.subsampling in SAMPLINGS else "444"
     else:
-        name = "444" if quality >= QUALITY_OF_FULL_CHROMA else "420"
+        name = "444" if score >= SCORE_OF_FULL_CHROMA else "420"
     sampling = SAMPLINGS[name]
     on_source_grid = source is not None and source.coefficients is not None and source.subsampling == name
     table_of_component: tuple[int, ...] = (0, 1, 1)[: sampling.components]
@@ -72,40 +78,173 @@ def choose_layout(picture: Picture, subsampling: str, quality: int) -> Layout:
     return Layout(sampling, padded_size, on_source_grid, table_of_component)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch on the device, ready to be quantized with any steps.
+
+    Attributes:
+        layout: what the pictures have in common.
+        geometry: their true sizes.
+        coefficients: orthonormal DCT coefficients of each component.
+        luma: samples, where clipped ones may be coded beyond white and black; None on a source's own grid.
+        weights: W_0 of the blocks of each component, from the attention map.
+        shares: of smooth, texture and edge blocks.
+        finest: the source JPEGs' steps, below which none goes; None where there are none.
+        objective: what the loop descends; None without a loop.
+    """
+
+    layout: Layout
+    geometry: BatchGeometry
+    coefficients: tuple[Tensor, ...]
+    luma: Float[Tensor, "batch height width"] | None
+    weights: tuple[Tensor, ...]
+    shares: Float[Tensor, "batch 3"]
+    finest: Float[Tensor, "batch tables 8 8"] | None
+    objective: MixedObjective | None
+
+    def select(self, rows: Int[Tensor, "kept"]) -> "Prepared":
+        """The same for some pictures of the batch."""
+        return replace(
+            self,
+            geometry=self.geometry.select(rows.tolist()),
+            coefficients=tuple(plane[rows] for plane in self.coefficients),
+            luma=None if self.luma is None else self.luma[rows],
+            weights=tuple(plane[rows] for plane in self.weights),
+            shares=self.shares[rows],
+            finest=None if self.finest is None else self.finest[rows],
+            objective=None if self.objective is None else self.objective.select(rows),
+        )
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Integers with the steps that they count, and what the loop has learned on the way."""
+
+    tables: Float[Tensor, "batch tables 8 8"]
+    state: LoopState
+
+    def select(self, rows: Int[Tensor, "kept"]) -> "Quantized":
+        """The same for some pictures of the batch."""
+        return Quantized(self.tables[rows], self.state.select(rows))
+
+
 class Encoder:
     """Runs the stages on one device. Not for use from several threads at once.
 
     Args:
         config: all settings.
         device: where the tensors live.
+
+    Raises:
+        UsageError: the VGG trunk is part of the objective, and its file is missing or not the one expected.
     """
 
     def __init__(self, config: Config, device: torch.device) -> None:
         self.buffers = BufferPool()
         self._config = config
         self._device = device
+        # Annex K's tables stand for what libjpeg does, which has neither.
+        as_libjpeg = config.quantization.tables == "ijg"
+        self._rounds = 0 if as_libjpeg else config.loop.rounds
+        self._deringing = config.quantization.deringing and not as_libjpeg
+        self._vgg: PerceptualDistance | None = None
+        if config.objective.vgg > 0 and self._rounds > 0:
+            self._vgg = load_distance(config.perception, device)
 
-    @torch.inference_mode()
-    def encode(self, pictures: Sequence[Picture], layout: Layout, headers: Sequence[bytes]) -> list[bytes]:
-        """Encodes a batch.
+    @torch.no_grad()
+    def prepare(self, pictures: Sequence[Picture], layout: Layout) -> Prepared:
+        """Everything that does not depend on the steps.
 
         Args:
             pictures: 8-bit pictures of this layout.
             layout: from :func:`choose_layout`.
+
+        Returns:
+            The batch; it is valid until the next one is prepared.
+        """
+        geometry = batch_geometry(pictures, layout.sampling)
+        pixels, planes, coefficients = self._transform(pictures, geometry, layout)
+        classes = classify(energy_entropy(coefficients[0]), ac_variance(coefficients[0]))
+        objective = None
+        if self._rounds > 0:
+            objective = MixedObjective(pixels / 255, self._config.objective, self._vgg)
+        overshoot = self._deringing and not layout.on_source_grid
+        return Prepared(
+            layout,
+            geometry,
+            coefficients,
+            planes[0] if overshoot else None,
+            self._look(planes[0], geometry),
+            class_shares(classes, geometry.real_blocks(0, self._device)),
+            self._finest_steps(pictures, layout),
+            objective,
+        )
+
+    @torch.no_grad()
+    def quantize(
+        self, prepared: Prepared, reference_steps: Sequence[float], earlier: Quantized | None = None
+    ) -> Quantized:
+        """Quantizes a batch.
+
+        Args:
+            prepared: the batch.
+            reference_steps: how coarse each picture becomes; no matter for ``quantization.tables: ijg``.
+            earlier: the same pictures with other steps, whose loop one more round goes on with.
+        """
+        tables = self._tables(prepared, reference_steps)
+        steps = [tables[:, number] for number in prepared.layout.table_of_component]
+        settings = self._config.quantization
+        coefficients = prepared.coefficients
+        if prepared.luma is not None:
+            luma = overshoot_clipped(prepared.luma, steps[0])
+            coefficients = (forward_dct(luma), *coefficients[1:])
+        targets = coefficients
+        if earlier is not None:
+            shifts = zip(targets, earlier.state.shifts, steps, strict=True)
+            targets = tuple(plane + shift * table[:, None, None] for plane, shift, table in shifts)
+        first = []
+        for plane, table, weight in zip(targets, steps, prepared.weights, strict=True):
+            thresholds = None
+            if settings.dead_zone == "adaptive":
+                thresholds = dead_zone_thresholds(
+                    weight, settings.dead_zone_threshold, settings.dead_zone_slope
+                )
+            first.append(quantize(plane, table, thresholds).to(torch.int16))
+        if prepared.objective is None:
+            return Quantized(tables, start(first, prepared.weights))
+        rounds = self._rounds
+        state = start(first, prepared.weights)
+        if earlier is not None:
+            state = replace(earlier.state, quantized=tuple(first))
+            rounds = 1
+        state = refine(
+            coefficients,
+            steps,
+            state,
+            prepared.geometry,
+            objective=prepared.objective.terms,
+            settings=self._config.loop,
+            rounds=rounds,
+        )
+        return Quantized(tables, state)
+
+    @torch.no_grad()
+    def write(self, prepared: Prepared, quantized: Quantized, headers: Sequence[bytes]) -> list[bytes]:
+        """Codes a batch.
+
+        Args:
+            prepared: the batch.
+            quantized: its integers.
             headers: each picture's metadata segments.
 
         Returns:
             One baseline JPEG file a picture.
         """
-        geometry = batch_geometry(pictures, layout.sampling)
-        luma, coefficients = self._transform(pictures, geometry, layout)
-        weights = self._look(luma, geometry)
-        tables = self._choose_tables(pictures, coefficients[0], geometry, layout)
-        planes = self._quantize(coefficients, tables, weights, geometry, layout)
+        geometry = prepared.geometry
         batch = CoefficientBatch(
-            planes,
-            tables.int(),
-            layout.table_of_component,
+            quantized.state.quantized,
+            quantized.tables.int(),
+            prepared.layout.table_of_component,
             geometry.heights,
             geometry.widths,
             geometry.sampling,
@@ -114,65 +253,47 @@ class Encoder:
 
     def _transform(
         self, pictures: Sequence[Picture], geometry: BatchGeometry, layout: Layout
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Luma samples, and the DCT coefficients of every component."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Pixels, planes and DCT coefficients."""
         components = range(geometry.sampling.components)
         if layout.on_source_grid:
-            coefficients = [stack_coefficients(pictures, geometry, c, self._device) for c in components]
-            return inverse_dct(coefficients[0]).clamp(0, 255), coefficients
+            coefficients = tuple(
+                stack_coefficients(pictures, geometry, component, self._device) for component in components
+            )
+            planes = tuple(inverse_dct(plane) for plane in coefficients)
+            return pixels_from_planes(planes, geometry.sampling).clamp(0, 255), planes, coefficients
         pixels = stack_pixels(pictures, geometry, self._device, self.buffers)
         planes = planes_from_pixels(pixels, geometry.sampling)
-        return planes[0], [forward_dct(plane) for plane in planes]
+        return pixels, planes, tuple(forward_dct(plane) for plane in planes)
 
-    def _look(self, luma: Tensor, geometry: BatchGeometry) -> Tensor:
-        """The weight of every luma block, from the attention map's QP."""
+    def _look(self, luma: Tensor, geometry: BatchGeometry) -> tuple[Tensor, ...]:
+        """The weights of every component's blocks; chroma's are the means of the luma blocks they cover."""
         settings = self._config.attention
         real = geometry.real_blocks(0, self._device)
-        if not settings.enabled:
-            return torch.ones(real.shape, device=self._device)
-        attention = attention_map(
-            luma, real, scale_weights=settings.scale_weights, strength=settings.strength
-        )
-        return weight_from_qp(qp_from_attention(attention))
+        weights = torch.ones(real.shape, device=self._device)
+        if settings.enabled:
+            attention = attention_map(
+                luma.clamp(0, 255), real, scale_weights=settings.scale_weights, strength=settings.strength
+            )
+            weights = weight_from_qp(qp_from_attention(attention))
+        grids = [geometry.padded_grid(component) for component in range(geometry.sampling.components)]
+        return (weights, *(adaptive_avg_pool2d(weights, grid) for grid in grids[1:]))
 
-    def _choose_tables(
-        self, pictures: Sequence[Picture], luma: Tensor, geometry: BatchGeometry, layout: Layout
-    ) -> Tensor:
-        """Steps ``[batch, tables, 8, 8]``."""
-        quality = self._config.quality
-        if self._config.quantization.tables == "ijg":
-            tables = ijg_tables(quality, self._device).expand(len(pictures), -1, -1, -1)
-        else:
-            classes = classify(energy_entropy(luma), ac_variance(luma))
-            shares = class_shares(classes, geometry.real_blocks(0, self._device))
-            tables = imgcompress_tables(quality, shares)
-        count = 1 + max(layout.table_of_component)
-        tables = tables[:, [0, 1, 1][:count]]
+    def _finest_steps(self, pictures: Sequence[Picture], layout: Layout) -> Tensor | None:
+        """Finer steps than a source JPEG's would only spend bits on its quantization noise."""
         if not layout.on_source_grid:
-            return tables
-        # Never finer than the source: finer steps would only spend bits on its quantization noise.
+            return None
+        count = 1 + max(layout.table_of_component)
         sources = torch.stack([picture.jpeg.tables[:count] for picture in pictures if picture.jpeg])
-        return torch.maximum(tables, sources.to(self._device, torch.float32))
+        return sources.to(self._device, torch.float32)
 
-    def _quantize(
-        self,
-        coefficients: Sequence[Tensor],
-        tables: Tensor,
-        weights: Tensor,
-        geometry: BatchGeometry,
-        layout: Layout,
-    ) -> tuple[Tensor, ...]:
-        """Integers of every component; chroma blocks take the mean weight of the luma blocks they cover."""
-        settings = self._config.quantization
-        planes = []
-        for component, (values, table) in enumerate(
-            zip(coefficients, layout.table_of_component, strict=True)
-        ):
-            thresholds = None
-            if settings.dead_zone == "adaptive":
-                own = weights
-                if component > 0:
-                    own = torch.nn.functional.adaptive_avg_pool2d(weights, geometry.padded_grid(component))
-                thresholds = dead_zone_thresholds(own, settings.dead_zone_threshold, settings.dead_zone_slope)
-            planes.append(quantize(values, tables[:, table].float(), thresholds).to(torch.int16))
-        return tuple(planes)
+    def _tables(self, prepared: Prepared, reference_steps: Sequence[float]) -> Tensor:
+        """Steps ``[batch, tables, 8, 8]``."""
+        if self._config.quantization.tables == "ijg":
+            tables = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
+        else:
+            tables = imgcompress_tables(
+                torch.tensor(reference_steps, dtype=torch.float32, device=self._device), prepared.shares
+            )
+        tables = tables[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
+        return tables if prepared.finest is None else torch.maximum(tables, prepared.finest)

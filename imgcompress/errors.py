@@ -11,6 +11,7 @@ class Reason(StrEnum):
     # optimized or kept: the source's own pixels live on
     NOT_SMALLER = "not_smaller"
     VERIFY_REFUSED = "verify_refused"
+    TARGET_UNREACHABLE = "target_unreachable"
     ALREADY_OURS = "already_ours"
     ALPHA = "alpha"
     DEEP_COLOR = "deep_color"
@@ -26,6 +27,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     CANNOT_STRIP = "cannot_strip"
     WRITE_ERROR = "write_error"
+    LIMITS_CONFLICT = "limits_conflict"
     OUT_OF_MEMORY = "out_of_memory"
     INTERNAL_ERROR = "internal_error"
 

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sample_photos import main as copy_sample_photos
 
 from imgcompress.compressor import Compressor, Source
-from imgcompress.config import Config
+from imgcompress.config import Config, LoopConfig, ObjectiveConfig
 from imgcompress.dataset.report import peak_megabytes
 from imgcompress.encode import choose_layout
 from imgcompress.formats.jpeg.encoder import CoefficientBatch, encode_baseline
@@ -38,9 +38,14 @@ from imgcompress.image.planes import planes_from_pixels
 from imgcompress.image.read import read_picture
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
+from imgcompress.perception.objective import MixedObjective
+from imgcompress.perception.ssimulacra2 import ssimulacra2
+from imgcompress.quantization.loop import refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
+from imgcompress.quantization.scale import score_of_quality, step_of_score
 from imgcompress.quantization.shift import quantize_by_shift
 from imgcompress.quantization.tables import imgcompress_tables
+from imgcompress.quantization.trellis import trellis_quantize
 from imgcompress.verify import Verifier, decode_again
 
 QUALITY = 75
@@ -84,12 +89,12 @@ class Bench:
             torch.cuda.synchronize()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def one_round(bench: Bench, files: list[bytes], compressor: Compressor, vgg: Verifier | None) -> float:
     """Times every stage once over one batch of equal pictures; returns its megapixels."""
     device = compressor.device
     pictures = bench.time("read (decode)", lambda: [read_picture(data) for data in files])
-    layout = choose_layout(pictures[0], "auto", QUALITY)
+    layout = choose_layout(pictures[0], "420", score_of_quality(QUALITY))
     geometry = batch_geometry(pictures, layout.sampling)
     real = geometry.real_blocks(0, device)
     buffers = BufferPool()
@@ -101,8 +106,10 @@ def one_round(bench: Bench, files: list[bytes], compressor: Compressor, vgg: Ver
     weights = bench.time(
         "attention", lambda: weight_from_qp(qp_from_attention(attention_map(planes[0], real)))
     )
-    tables = imgcompress_tables(QUALITY, shares)
+    step = step_of_score(score_of_quality(QUALITY))
+    tables = imgcompress_tables(torch.full((len(files),), step, device=device), shares)
     values = bench.time("quantize", lambda: _quantize(coefficients, tables, weights, geometry))
+    _closed_loop(bench, pixels, coefficients, tables, values, weights=weights, geometry=geometry)
     _power_of_two(bench, coefficients[0])
     batch = CoefficientBatch(
         values, tables.int(), (0, 1, 1), geometry.heights, geometry.widths, geometry.sampling
@@ -148,6 +155,42 @@ def _quantize(coefficients: Any, tables: torch.Tensor, weights: torch.Tensor, ge
         thresholds = dead_zone_thresholds(own, 0.62, 0.09)
         planes.append(quantize(values, tables[:, min(component, 1)], thresholds).to(torch.int16))
     return tuple(planes)
+
+
+def _closed_loop(
+    bench: Bench, pixels: Any, coefficients: Any, tables: Any, values: Any, *, weights: Any, geometry: Any
+) -> None:
+    """The trellis, a whole round of the loop (gradient and trellis), and the metric alone."""
+    count = len(coefficients)
+    each = [
+        torch.nn.functional.adaptive_avg_pool2d(weights, geometry.padded_grid(component))
+        for component in range(count)
+    ]
+    steps = [tables[:, min(component, 1)] for component in range(count)]
+    settings = LoopConfig()
+    sizes = {"heights": geometry.heights, "widths": geometry.widths}
+    lambdas = (settings.luma_lambda, settings.chroma_lambda)
+    bench.time(
+        "trellis, one pass",
+        lambda: trellis_quantize(
+            coefficients, steps, each, geometry.sampling, **sizes, lambdas=lambdas, passes=1, previous=values
+        ),
+    )
+    coded = pixels / 255
+    objective = bench.time("objective: originals", lambda: MixedObjective(coded, ObjectiveConfig()))
+    bench.time(
+        "loop, one round",
+        lambda: refine(
+            coefficients,
+            steps,
+            start(values, each),
+            geometry,
+            objective=objective.terms,
+            settings=settings,
+            rounds=1,
+        ),
+    )
+    bench.time("SSIMULACRA2", lambda: ssimulacra2(coded, coded.flip(0)))
 
 
 def _power_of_two(bench: Bench, coefficients: torch.Tensor) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 import imgcompress.cli as module
 from imgcompress import __version__
 from imgcompress.cli import main
-from imgcompress.config import Config, load_config
+from imgcompress.config import Config, LoopConfig, load_config
+from imgcompress.resources import resource_path
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
@@ -32,7 +33,7 @@ def folder(tmp_path: Path, photo: torch.Tensor) -> Path:
 
 
 def recompress(folder: Path, *options: str) -> int:
-    fast = ("--device", "cpu", "--verify", "decode")
+    fast = ("--device", "cpu", "--verify", "decode", "--max-encodes", "1", "--loop.rounds", "0")
     return main(["recompress", str(folder), str(folder.parent / "out"), *fast, *options])
 
 
@@ -56,7 +57,9 @@ def test_all_went_well(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert Path(values["output"]).stat().st_size == values["bytes_out"]
         assert Image.open(values["output"]).size == (48, 32)
     config = load_config(tmp_path / "reports" / "report.config.yaml")
-    assert config == Config(quality=50, batch_size=2, device="cpu", verify="decode")
+    assert config == Config(
+        quality=50, batch_size=2, device="cpu", verify="decode", max_encodes=1, loop=LoopConfig(rounds=0)
+    )
     summary = error_of(capsys)
     assert "3 recompressed" in summary and "peak memory" in summary
 
@@ -174,6 +177,76 @@ def test_a_file_of_settings_and_options_over_it(folder: Path, tmp_path: Path) ->
     assert "progressive" not in image.info and image.layer[0][1:3] == (2, 1)
 
 
+@pytest.mark.parametrize("name", ["instant", "fast", "balanced", "best"])
+@pytest.mark.parametrize("form", ["--preset {}", "--preset={}"])
+def test_a_preset_is_its_file(form: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recompress", *form.format(name).split(" "), "--print-config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    config = load_config(resource_path(f"configs/presets/{name}.yaml"))
+    assert {key: printed[key] for key in ("max_encodes", "loop", "objective")} == {
+        key: yaml.safe_load(config.to_yaml())[key] for key in ("max_encodes", "loop", "objective")
+    }
+    assert "preset" not in printed
+
+
+def test_files_and_options_go_over_a_preset_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("loop:\n  rounds: 5\n")
+    for options in (
+        ["--config", str(path), "--loop.shift=0.01", "--preset", "balanced"],
+        ["--preset=balanced", "--loop.shift=0.01", "--config", str(path)],
+    ):
+        assert main(["recompress", *options, "--print-config"]) == 0
+        loop = yaml.safe_load(capsys.readouterr().out)["loop"]
+        assert loop["rounds"] == 5
+        assert loop["shift"] == (0.01 if options[0] == "--config" else loop["shift"])
+
+
+def test_a_preset_runs(folder: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    words = ["recompress", str(folder), str(tmp_path / "out"), "--device=cpu", "--verify=decode"]
+    assert main([*words, "--preset", "instant", "--report", str(report)]) == 0
+    assert load_config(tmp_path / "report.config.yaml") == Config(
+        device="cpu", verify="decode", max_encodes=1, loop=LoopConfig(rounds=0)
+    )
+
+
+@pytest.mark.parametrize("words", [["--preset", "slow"], ["--preset=slow"], ["--preset="], ["--preset"]])
+def test_presets_that_there_are_not(
+    words: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recompress(folder, *words) == 2
+    error = error_of(capsys)
+    assert "--preset" in error and "balanced, best, fast, instant" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_settings_names_no_preset(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("preset: best\n")
+    assert recompress(folder, "--config", str(path)) == 2
+    assert "preset" in error_of(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--target=beauty=3"], "target: expected METRIC=VALUE"),
+        (["--target=psnr=40"], "target: psnr=40 needs a search"),
+        (["--max-bytes=2000"], "max_bytes: it needs a search"),
+    ],
+)
+def test_targets_that_cannot_be(
+    options: list[str], named: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert recompress(folder, *options) == 2
+    assert named in error_of(capsys)
+
+
 def test_the_printed_settings_are_a_file_of_settings(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -239,7 +312,8 @@ def test_kodak_as_libjpeg_does_it(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = [
         "--quality=75", "--quantization.tables=ijg", "--quantization.dead-zone=none",
-        "--jpeg.progressive=false", "--jpeg.mark=false", "--verify=decode", "--device=cpu",
+        "--jpeg.progressive=false", "--jpeg.mark=false",
+        "--verify=decode", "--device=cpu",
     ]  # fmt: skip
     picture = sorted((shared / "photos" / "kodak").iterdir())[0]
     assert main(["recompress", str(picture), str(out), *options]) == 0

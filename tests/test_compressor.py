@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import imgcompress.compressor as module
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error, find_device
-from imgcompress.config import Config, JpegConfig, LimitsConfig, VerificationConfig
+from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.jpeg_file import made_by_us, parse_jpeg
 from imgcompress.image.read import read_picture
@@ -26,6 +26,11 @@ XMP = (
 )
 
 
+def instant(**settings: object) -> Config:
+    """No loop and no search: what these tests are about comes before and after."""
+    return Config(max_encodes=1, loop=LoopConfig(rounds=0), **settings)
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as pool:
@@ -34,7 +39,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def compressor() -> Compressor:
-    return Compressor(Config(device="cpu"))
+    return Compressor(instant(device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +123,59 @@ def test_recompressed(compressor: Compressor, pool: ThreadPoolExecutor, pixels: 
 
 def test_a_jpeg_that_is_coarse_already_is_optimized(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
     jpeg = file(pixels, "JPEG", quality=30)
-    (outcome,) = run(Compressor(Config(quality=95, device="cpu")), pool, jpeg)
+    (outcome,) = run(Compressor(instant(quality=95, device="cpu")), pool, jpeg)
     assert words(outcome) == ("optimized", "not_smaller")
     assert outcome.data is not None and len(outcome.data) < len(jpeg)
     assert np.array_equal(shown(outcome.data), shown(jpeg))
+
+
+# Targets
+
+
+def searching(**settings: object) -> Config:
+    return Config(device="cpu", loop=LoopConfig(rounds=0), **settings)
+
+
+def test_a_target_that_is_hit_is_reported(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    (outcome,) = run(Compressor(searching(target="ssimulacra2=60")), pool, file(pixels))
+    assert words(outcome) == ("recompressed", "smaller")
+    assert outcome.scores["ssimulacra2"] == pytest.approx(60, abs=0.5)
+    assert outcome.settings["target"] == "ssimulacra2=60" and 1 <= outcome.settings["encodes"] <= 8
+
+
+def test_a_target_out_of_reach_leaves_the_source(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    compressor = Compressor(searching(target="ssimulacra2=99.9", tolerance=0.01))
+    png, jpeg = file(pixels), file(pixels, "JPEG", quality=98)
+    kept, optimized = run(compressor, pool, png, jpeg)
+    assert words(kept) == ("kept", "target_unreachable") and kept.data == png
+    assert 80 < kept.scores["ssimulacra2"] < 99.9 and kept.seconds > 0
+    # The source JPEG is as good as was asked for: what cannot be had is a smaller one.
+    assert words(optimized) == ("optimized", "not_smaller")
+    assert optimized.data is not None and len(optimized.data) < len(jpeg)
+    assert np.array_equal(shown(optimized.data), shown(jpeg))
+
+
+def test_a_size_that_no_jpeg_has_is_out_of_reach(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    png, jpeg = file(pixels), file(pixels, "JPEG", quality=90)
+    outcomes = run(Compressor(searching(target="bytes=100")), pool, png, jpeg)
+    assert [words(outcome) for outcome in outcomes] == [
+        ("kept", "target_unreachable"), ("optimized", "target_unreachable"),
+    ]  # fmt: skip
+    assert all(outcome.scores["bytes"] > 100 for outcome in outcomes)
+    assert outcomes[1].data is not None and np.array_equal(shown(outcomes[1].data), shown(jpeg))
+
+
+def test_limits_that_exclude_each_other_fail(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    (outcome,) = run(Compressor(searching(max_bytes=900, min_score=90.0)), pool, file(pixels))
+    assert words(outcome) == ("failed", "limits_conflict") and outcome.data is None
+    assert "SSIMULACRA2 90 or more and 900 bytes or fewer" in (outcome.error or "")
+
+
+def test_a_coarse_jpeg_that_is_searched_is_optimized(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    jpeg = file(pixels, "JPEG", quality=30)
+    (outcome,) = run(Compressor(Config(quality=95, device="cpu")), pool, jpeg)
+    assert words(outcome) == ("optimized", "not_smaller")
+    assert outcome.data is not None and np.array_equal(shown(outcome.data), shown(jpeg))
 
 
 @pytest.mark.parametrize("quality", [5, 30, 60, 75, 90])
@@ -130,7 +184,7 @@ def test_a_jpeg_that_is_coarse_already_is_optimized(pool: ThreadPoolExecutor, pi
 def test_never_larger_than_a_jpeg_source(
     strip: str, size: tuple[int, int], quality: int, pool: ThreadPoolExecutor, pixels: np.ndarray
 ) -> None:
-    compressor = Compressor(Config(quality=90, strip=strip, device="cpu"))
+    compressor = Compressor(instant(quality=90, strip=strip, device="cpu"))
     part = pixels[: size[0], : size[1]]
     files = [
         file(part, "JPEG", quality=quality, optimize=True, subsampling=0),
@@ -200,10 +254,10 @@ def test_opaque_alpha_is_no_alpha(
 def test_our_own_output_is_left_alone(
     progressive: bool, pool: ThreadPoolExecutor, pixels: np.ndarray
 ) -> None:
-    first = Compressor(Config(device="cpu", jpeg=JpegConfig(progressive=progressive)))
+    first = Compressor(instant(device="cpu", jpeg=JpegConfig(progressive=progressive)))
     (outcome,) = run(first, pool, file(pixels))
     assert outcome.data is not None and made_by_us(parse_jpeg(outcome.data))
-    again = Compressor(Config(device="cpu", quality=20, subsampling="420"))
+    again = Compressor(instant(device="cpu", quality=20, subsampling="420"))
     (second,) = run(again, pool, outcome.data)
     assert words(second) == ("kept", "already_ours")
     assert second.data == outcome.data
@@ -212,7 +266,7 @@ def test_our_own_output_is_left_alone(
 def test_without_the_mark_it_is_not_known_and_not_larger(
     pool: ThreadPoolExecutor, pixels: np.ndarray
 ) -> None:
-    compressor = Compressor(Config(device="cpu", jpeg=JpegConfig(mark=False)))
+    compressor = Compressor(instant(device="cpu", jpeg=JpegConfig(mark=False)))
     (outcome,) = run(compressor, pool, file(pixels))
     assert outcome.data is not None and not made_by_us(parse_jpeg(outcome.data))
     (second,) = run(compressor, pool, outcome.data)
@@ -223,7 +277,7 @@ def test_without_the_mark_it_is_not_known_and_not_larger(
 def test_what_the_verification_refuses_leaves_the_source(
     pool: ThreadPoolExecutor, pixels: np.ndarray
 ) -> None:
-    strict = Compressor(Config(device="cpu", verify="ssim", verification=VerificationConfig(min_ssim=1.0)))
+    strict = Compressor(instant(device="cpu", verify="ssim", verification=VerificationConfig(min_ssim=1.0)))
     png, jpeg = file(pixels), file(pixels, "JPEG", quality=95)
     kept, optimized = run(strict, pool, png, jpeg)
     assert words(kept) == ("kept", "verify_refused") and kept.data == png
@@ -247,7 +301,7 @@ def test_a_lossless_coding_that_changes_a_pixel_is_not_used(
 ) -> None:
     jpeg, other = file(pixels, "JPEG", quality=30), file(255 - pixels, "JPEG", quality=5)
     monkeypatch.setattr(module, "optimize_losslessly", lambda *_: other)
-    (outcome,) = run(Compressor(Config(quality=95, device="cpu")), pool, jpeg)
+    (outcome,) = run(Compressor(instant(quality=95, device="cpu")), pool, jpeg)
     assert words(outcome) == ("kept", "not_smaller") and outcome.data == jpeg
 
 
@@ -271,7 +325,7 @@ def test_one_picture_that_breaks_the_encoder_does_not_hurt_its_batch(
     pixels: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    compressor = Compressor(Config(device="cpu"))
+    compressor = Compressor(instant(device="cpu"))
     files = [file(np.roll(pixels, 9 * shift, axis=1)) for shift in range(4)]
     expected = run(compressor, pool, *files)
     sources = [source(data) for data in files]
@@ -339,8 +393,8 @@ def test_a_fault_while_falling_back_is_a_failure(
     def fail(*_):
         raise KeyError("unlucky")
 
-    compressor = Compressor(Config(device="cpu", strip="gps"))
-    (ours,) = run(Compressor(Config(device="cpu")), pool, file(pixels, "PNG", exif=exif))
+    compressor = Compressor(instant(device="cpu", strip="gps"))
+    (ours,) = run(Compressor(instant(device="cpu")), pool, file(pixels, "PNG", exif=exif))
     monkeypatch.setattr(module, "optimize_losslessly", fail)
     assert ours.data is not None
     (outcome,) = run(compressor, pool, ours.data)
@@ -369,13 +423,13 @@ def test_a_mixed_batch_equals_its_pictures_one_by_one(pool: ThreadPoolExecutor, 
         file(pixels[:96, :115], "WEBP", lossless=True),
         file(pixels[:7, :9]),
     ]
-    compressor = Compressor(Config(device="cpu"))
+    compressor = Compressor(instant(device="cpu"))
     together = run(compressor, pool, *files)
-    alone = [run(Compressor(Config(device="cpu")), pool, data)[0] for data in files]
+    alone = [run(Compressor(instant(device="cpu")), pool, data)[0] for data in files]
     assert [outcome.data for outcome in together] == [outcome.data for outcome in alone]
     assert [words(outcome) for outcome in together] == [words(outcome) for outcome in alone]
     assert run(compressor, pool, *files)[0].data == together[0].data
-    small = Compressor(Config(device="cpu", batch_size=1, limits=LimitsConfig(batch_megapixels=0.001)))
+    small = Compressor(instant(device="cpu", batch_size=1, limits=LimitsConfig(batch_megapixels=0.001)))
     assert [outcome.data for outcome in run(small, pool, *files)] == [outcome.data for outcome in together]
 
 
@@ -387,7 +441,7 @@ def test_batches_are_cut_by_count_and_by_pixels(
     *, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     limits = LimitsConfig(batch_megapixels=megapixels)  # a padded picture has 112 x 144 = 0.0161 Mpx
-    compressor = Compressor(Config(device="cpu", batch_size=batch_size, limits=limits, subsampling="420"))
+    compressor = Compressor(instant(device="cpu", batch_size=batch_size, limits=limits, subsampling="420"))
     encode, calls = compressor._encoder.encode, []
 
     def count(pictures, *rest):
@@ -422,7 +476,7 @@ def test_metadata_survive(
         info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", XMP.decode())
         data = file(pixels, kind, exif=exif, icc_profile=icc, pnginfo=info, dpi=(300, 300))
-    compressor = Compressor(Config(device="cpu", jpeg=JpegConfig(progressive=progressive)))
+    compressor = Compressor(instant(device="cpu", jpeg=JpegConfig(progressive=progressive)))
     (outcome,) = run(compressor, pool, data)
     assert outcome.status is Status.RECOMPRESSED and outcome.data is not None
     tags = tags_of(outcome.data)
@@ -441,7 +495,7 @@ def test_strip_gps_takes_the_position_and_nothing_else(
     pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes, icc: bytes
 ) -> None:
     data = file(pixels, "JPEG", quality=95, exif=exif, icc_profile=icc, xmp=XMP, comment=b"hello")
-    (outcome,) = run(Compressor(Config(device="cpu", strip="gps")), pool, data)
+    (outcome,) = run(Compressor(instant(device="cpu", strip="gps")), pool, data)
     assert outcome.status is Status.RECOMPRESSED and outcome.data is not None
     tags = tags_of(outcome.data)
     assert not [name for name in tags if "GPS" in name]
@@ -454,7 +508,7 @@ def test_strip_gps_takes_the_position_and_nothing_else(
 
 def test_strip_all_leaves_the_orientation(pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes) -> None:
     data = file(pixels, "JPEG", quality=95, exif=exif, xmp=XMP, comment=b"hello")
-    (outcome,) = run(Compressor(Config(device="cpu", strip="all")), pool, data)
+    (outcome,) = run(Compressor(instant(device="cpu", strip="all")), pool, data)
     assert outcome.data is not None
     assert [name for name in tags_of(outcome.data) if not name.startswith("EXIF")] == ["Image Orientation"]
     with Image.open(io.BytesIO(outcome.data)) as image:
@@ -463,7 +517,7 @@ def test_strip_all_leaves_the_orientation(pool: ThreadPoolExecutor, pixels: np.n
 
 
 def test_a_copy_cannot_be_stripped(pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes) -> None:
-    compressor = Compressor(Config(device="cpu", strip="gps"))
+    compressor = Compressor(instant(device="cpu", strip="gps"))
     leaking, harmless = alpha(pixels, exif=exif), alpha(pixels)
     failed, kept = run(compressor, pool, leaking, harmless)
     assert words(failed) == ("failed", "cannot_strip")
@@ -476,9 +530,9 @@ def test_a_jpeg_is_stripped_without_loss(
     strip: str, pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes
 ) -> None:
     coarse = file(pixels, "JPEG", quality=30, exif=exif)
-    (ours,) = run(Compressor(Config(device="cpu")), pool, file(pixels, exif=exif))
+    (ours,) = run(Compressor(instant(device="cpu")), pool, file(pixels, exif=exif))
     assert ours.data is not None and "GPS GPSLatitude" in tags_of(ours.data)
-    outcomes = run(Compressor(Config(device="cpu", quality=95, strip=strip)), pool, coarse, ours.data)
+    outcomes = run(Compressor(instant(device="cpu", quality=95, strip=strip)), pool, coarse, ours.data)
     assert [words(outcome) for outcome in outcomes] == [
         ("optimized", "not_smaller"), ("optimized", "already_ours"),
     ]  # fmt: skip
@@ -511,11 +565,11 @@ def test_devices() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="device: cuda"):
-        Compressor(Config(device="cuda"))
+        Compressor(instant(device="cuda"))
 
 
 def test_on_the_device(device: torch.device, pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
-    compressor = Compressor(Config(device=device.type, verify="decode"))
+    compressor = Compressor(instant(device=device.type, verify="decode"))
     outcomes = run(compressor, pool, file(pixels), file(pixels, "JPEG", quality=95), file(pixels[..., 0]))
     assert {outcome.status for outcome in outcomes} == {Status.RECOMPRESSED}
     assert all(outcome.scores["psnr"] > 28 for outcome in outcomes)

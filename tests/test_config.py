@@ -61,6 +61,21 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("device: null", "device"),
         ("batch_size: 0", "batch_size"),
         ("jobs: -1", "jobs"),
+        ("target: 80", "target"),
+        ("tolerance: 0", "tolerance"),
+        ("tolerance: .nan", "tolerance"),
+        ("max_encodes: 0", "max_encodes"),
+        ("max_encodes: null", "max_encodes"),
+        ("max_bytes: 0", "max_bytes"),
+        ("max_bytes: 1.5", "max_bytes"),
+        ("min_score: 101", "min_score"),
+        ("min_score: .nan", "min_score"),
+        ("loop:\n  rounds: -1", "loop.rounds"),
+        ("loop:\n  shift: 1.5", "loop.shift"),
+        ("loop:\n  luma_lambda: -1", "loop.luma_lambda"),
+        ("loop:\n  chroma_lambda: .inf", "loop.chroma_lambda"),
+        ("objective:\n  ssimulacra2: 0\n  masked_contrast: 0", "objective"),
+        ("objective:\n  vgg: -1", "objective"),
         ("strip: everything", "strip"),
         ("verify: psnr", "verify"),
         ("limits: 3", "limits"),
@@ -109,7 +124,7 @@ def test_the_defaults_are_no_nulls_but_where_null_means_something() -> None:
     sections = [getattr(Config(), item.name) for item in fields(Config) if is_dataclass(item.type)]
     without += [item.name for section in sections for item in fields(section)
                 if getattr(section, item.name) is None]  # fmt: skip
-    assert without == ["trunk"]
+    assert without == ["target", "tolerance", "max_bytes", "min_score", "trunk"]
 
 
 def test_threads() -> None:

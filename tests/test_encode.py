@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 
 import jpeglib
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcompress.config import AttentionConfig, Config, JpegConfig, QuantizationConfig
+from imgcompress.config import AttentionConfig, Config, JpegConfig, LoopConfig, QuantizationConfig
 from imgcompress.encode import Encoder, Layout, choose_layout
 from imgcompress.formats.jpeg.markers import jfif
 from imgcompress.image.dct import forward_dct
@@ -17,6 +18,7 @@ from imgcompress.image.read import read_picture
 from imgcompress.image.sampling import SAMPLINGS
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
+from imgcompress.quantization.scale import score_of_quality, step_of_score
 from imgcompress.quantization.tables import ijg_tables
 
 CPU = torch.device("cpu")
@@ -24,9 +26,14 @@ PILLOW_NAMES = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0"}
 SIZES = [(1, 1), (7, 9), (16, 16), (257, 265)]
 
 
+def instant(**settings: object) -> Config:
+    """The plain stages: no loop."""
+    return Config(max_encodes=1, loop=LoopConfig(rounds=0), **settings)
+
+
 def plain(quality: int = 75, subsampling: str = "420") -> Config:
     """What libjpeg does."""
-    return Config(
+    return instant(
         quality=quality,
         subsampling=subsampling,
         jpeg=JpegConfig(progressive=False, mark=False),
@@ -43,9 +50,16 @@ def gray(picture: Picture) -> Picture:
 
 
 def encode(config: Config, *pictures: Picture, device: torch.device = CPU) -> list[bytes]:
-    layouts = {choose_layout(picture, config.subsampling, config.quality) for picture in pictures}
+    score = score_of_quality(config.quality)
+    layouts = {choose_layout(picture, config.subsampling, score) for picture in pictures}
     assert len(layouts) == 1
-    return Encoder(config, device).encode(pictures, layouts.pop(), [jfif(None)] * len(pictures))
+    return write(Encoder(config, device), pictures, layouts.pop(), score)
+
+
+def write(encoder: Encoder, pictures: Sequence[Picture], layout: Layout, score: float) -> list[bytes]:
+    prepared = encoder.prepare(pictures, layout)
+    quantized = encoder.quantize(prepared, [step_of_score(score)] * len(pictures))
+    return encoder.write(prepared, quantized, [jfif(None)] * len(pictures))
 
 
 def image(picture: Picture) -> Image.Image:
@@ -91,7 +105,7 @@ def test_plain_settings_do_what_libjpeg_does(
 def test_every_sampling_and_size(tables: str, name: str, size: tuple[int, int], photo: torch.Tensor) -> None:
     source = crop(photo, *size, 100, 150)
     source = gray(source) if name == "gray" else source
-    config = Config(
+    config = instant(
         quality=90,
         subsampling="auto" if name == "gray" else name,
         quantization=QuantizationConfig(tables=tables),
@@ -105,7 +119,8 @@ def test_every_sampling_and_size(tables: str, name: str, size: tuple[int, int], 
 
 
 @pytest.mark.parametrize(
-    "config", [plain(), Config(subsampling="420"), Config(quality=20, subsampling="420")]
+    "config",
+    [plain(), instant(subsampling="420"), instant(quality=20, subsampling="420"), Config(subsampling="420")],
 )
 def test_a_batch_equals_its_pictures_one_by_one(
     config: Config, photo: torch.Tensor, device: torch.device
@@ -122,22 +137,22 @@ def test_a_batch_equals_its_pictures_one_by_one(
 
 
 def test_one_encoder_gives_the_same_bytes_again_from_used_buffers(photo: torch.Tensor) -> None:
-    config = Config(subsampling="420")
+    config = instant(subsampling="420")
     encoder = Encoder(config, CPU)
     sources = [crop(photo, 96, 64, 0, 60 * i) for i in range(4)]
-    layout = choose_layout(sources[0], "420", 75)
-    first = [encoder.encode([source], layout, [b""])[0] for source in sources]
+    layout = choose_layout(sources[0], "420", 75.0)
+    first = [write(encoder, [source], layout, 75.0)[0] for source in sources]
     assert (encoder.buffers.allocations, encoder.buffers.reuses) == (2, 6)
-    assert first == [encoder.encode([source], layout, [b""])[0] for source in sources]
+    assert first == [write(encoder, [source], layout, 75.0)[0] for source in sources]
     assert len(set(first)) == 4
 
 
 def test_the_dead_zone_and_the_map_do_something(photo: torch.Tensor) -> None:
     source = crop(photo, 160, 160, 100, 150)
-    zoned = encode(Config(subsampling="420"), source)[0]
-    rounded = encode(Config(subsampling="420", quantization=QuantizationConfig(dead_zone="none")), source)[0]
-    blind = encode(Config(subsampling="420", attention=AttentionConfig(enabled=False)), source)[0]
-    weak = encode(Config(subsampling="420", attention=AttentionConfig(strength=0.0)), source)[0]
+    zoned = encode(instant(subsampling="420"), source)[0]
+    rounded = encode(instant(subsampling="420", quantization=QuantizationConfig(dead_zone="none")), source)[0]
+    blind = encode(instant(subsampling="420", attention=AttentionConfig(enabled=False)), source)[0]
+    weak = encode(instant(subsampling="420", attention=AttentionConfig(strength=0.0)), source)[0]
     assert len(zoned) < len(rounded)
     assert blind == weak != zoned
 
@@ -163,32 +178,32 @@ def test_a_chroma_block_takes_the_mean_weight_of_its_luma_blocks(photo: torch.Te
 def test_without_a_dead_zone_the_map_changes_nothing(photo: torch.Tensor) -> None:
     source = crop(photo, 48, 48)
     settings = QuantizationConfig(dead_zone="none")
-    blind = Config(quantization=settings, attention=AttentionConfig(enabled=False))
-    assert encode(Config(quantization=settings), source) == encode(blind, source)
+    blind = instant(quantization=settings, attention=AttentionConfig(enabled=False))
+    assert encode(instant(quantization=settings), source) == encode(blind, source)
 
 
 @pytest.mark.parametrize(
-    ("kind", "subsampling", "quality", "name"),
+    ("kind", "subsampling", "score", "name"),
     [
-        ("color", "auto", 89, "420"),
-        ("color", "auto", 90, "444"),
-        ("color", "422", 90, "422"),
-        ("gray", "420", 75, "gray"),
-        ("jpeg 422", "auto", 75, "422"),
-        ("jpeg 422", "auto", 95, "422"),
-        ("jpeg 422", "420", 75, "420"),
-        ("jpeg rgb", "auto", 50, "444"),
-        ("jpeg gray", "444", 75, "gray"),
+        ("color", "auto", 89.9, "420"),
+        ("color", "auto", 90.0, "444"),
+        ("color", "422", 90.0, "422"),
+        ("gray", "420", 75.0, "gray"),
+        ("jpeg 422", "auto", 75.0, "422"),
+        ("jpeg 422", "auto", 95.0, "422"),
+        ("jpeg 422", "420", 75.0, "420"),
+        ("jpeg rgb", "auto", 50.0, "444"),
+        ("jpeg gray", "444", 75.0, "gray"),
     ],
 )
-def test_layout(kind: str, subsampling: str, quality: int, name: str, photo: torch.Tensor) -> None:
+def test_layout(kind: str, subsampling: str, score: float, name: str, photo: torch.Tensor) -> None:
     source = crop(photo, 20, 30)
     if kind in ("gray", "jpeg gray"):
         source = gray(source)
     if kind.startswith("jpeg"):
         options = {"jpeg 422": {"subsampling": 1}, "jpeg rgb": {"keep_rgb": True}}.get(kind, {})
         source = read_picture(save(source, **options))
-    layout = choose_layout(source, subsampling, quality)
+    layout = choose_layout(source, subsampling, score)
     assert layout.sampling.name == name
     assert layout.padded_size == layout.sampling.padded_size(20, 30)
     assert layout.on_source_grid == ((kind, name) in [("jpeg 422", "422"), ("jpeg gray", "gray")])
@@ -219,7 +234,7 @@ def test_steps_are_never_finer_than_the_sources(
 ) -> None:
     data = save(crop(photo, 64, 64), quality=before)
     settings = QuantizationConfig(tables=tables)
-    (result,) = encode(Config(quality=after, quantization=settings), read_picture(data))
+    (result,) = encode(instant(quality=after, quantization=settings), read_picture(data))
     theirs, ours = parse_jpeg(data).tables, parse_jpeg(result).tables
     assert (ours >= theirs).all()
     if after < before:
@@ -250,7 +265,7 @@ def test_different_tables_for_cb_and_cr(photo: torch.Tensor, tmp_path) -> None:
     three = read_picture(with_three_tables(crop(photo, 32, 32, 100, 100), tmp_path))
     two = read_picture(save(crop(photo, 32, 32), quality=80))
     assert three.jpeg is not None and not torch.equal(three.jpeg.tables[1], three.jpeg.tables[2])
-    layouts = [choose_layout(picture, "auto", 75) for picture in (three, two)]
+    layouts = [choose_layout(picture, "auto", 75.0) for picture in (three, two)]
     assert [layout.table_of_component for layout in layouts] == [(0, 1, 2), (0, 1, 1)]
     (result,) = encode(plain(95, "auto"), three)
     header = parse_jpeg(result)
@@ -263,6 +278,6 @@ def test_different_tables_for_cb_and_cr(photo: torch.Tensor, tmp_path) -> None:
 
 
 def test_pictures_of_one_layout_are_those_that_pad_alike(photo: torch.Tensor) -> None:
-    layouts: list[Layout] = [choose_layout(crop(photo, *size), "420", 75) for size in ((33, 40), (48, 48))]
+    layouts: list[Layout] = [choose_layout(crop(photo, *size), "420", 75.0) for size in ((33, 40), (48, 48))]
     assert layouts[0] == layouts[1] and hash(layouts[0]) == hash(layouts[1])
-    assert choose_layout(crop(photo, 32, 40), "420", 75) != layouts[0]
+    assert choose_layout(crop(photo, 32, 40), "420", 75.0) != layouts[0]

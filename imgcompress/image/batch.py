@@ -42,6 +42,11 @@ class BatchGeometry:
         sizes = zip(self.heights, self.widths, strict=True)
         return [self.sampling.block_grid(component, height, width) for height, width in sizes]
 
+    def select(self, rows: Sequence[int]) -> "BatchGeometry":
+        """The same for some pictures of the batch."""
+        heights, widths = (tuple(sizes[row] for row in rows) for sizes in (self.heights, self.widths))
+        return BatchGeometry(heights, widths, self.sampling)
+
     def real_blocks(self, component: int, device: torch.device) -> Bool[Tensor, "batch down across"]:
         """True for the blocks that hold samples of the picture, over the padded grid."""
         down, across = self.padded_grid(component)

@@ -14,14 +14,17 @@ average damage.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from imgcompress.config import PerceptionConfig
 from imgcompress.image.color import pad_to
-from imgcompress.perception.vgg import REACH, TAP_CHANNELS, Taps, VggFeatures
+from imgcompress.perception.vgg import REACH, TAP_CHANNELS, Taps, VggFeatures, load_trunk
+from imgcompress.resources import default_trunk
 from imgcompress.shapes import Float
 
 CELL = 8
@@ -159,6 +162,22 @@ class PerceptualDistance(nn.Module):
             distances = (difference.square() * weights[:, None, None]).sum(1)
             total = total + factors[layer] * F.avg_pool2d(distances, CELL >> (layer + 1))
         return total
+
+
+def load_distance(perception: PerceptionConfig, device: torch.device) -> PerceptualDistance:
+    """The VGG distance as the settings describe it: bfloat16 on CUDA, float32 and shrunk on a CPU.
+
+    Raises:
+        UsageError: the trunk's file is missing or not the one expected.
+    """
+    on_cuda = device.type == "cuda"
+    path = Path(perception.trunk) if perception.trunk is not None else default_trunk()
+    return PerceptualDistance(
+        load_trunk(path, device, torch.bfloat16 if on_cuda else torch.float32),
+        perception.layer_weights,
+        scale=1.0 if on_cuda else perception.cpu_scale,
+        max_tile_pixels=round(perception.tile_megapixels * 1e6),
+    )
 
 
 def _unit(features: Tensor, epsilon: float) -> Tensor:

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 import imgcompress.dataset.runner as module
-from imgcompress.config import Config, LimitsConfig
+from imgcompress.config import Config, LimitsConfig, LoopConfig
 from imgcompress.dataset.runner import Runner, RunOptions
 from imgcompress.dataset.sources import find_entries
 from imgcompress.errors import PictureError, Reason
 from imgcompress.records import FileRecord
 
-CONFIG = Config(device="cpu", verify="decode", jobs=2)
+CONFIG = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, loop=LoopConfig(rounds=0))
 WRITE = RunOptions()
 
 

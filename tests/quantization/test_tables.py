@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgcompress.quantization.tables import ijg_scale, ijg_tables, imgcompress_tables, reference_step
+from imgcompress.quantization.tables import ijg_scale, ijg_tables, imgcompress_tables
 
-QUALITIES = st.integers(1, 100)
+STEPS = st.floats(0.01, 1000.0)
 
 
 @st.composite
@@ -30,37 +30,49 @@ def test_ijg_scale_at_its_known_points() -> None:
     assert [ijg_scale(quality) for quality in (1, 25, 50, 75, 100)] == [50, 2, 1, 0.5, 0]
 
 
-@given(QUALITIES, shares())
-def test_our_steps_are_integers_that_fit_a_byte(quality: int, share: torch.Tensor) -> None:
-    tables = imgcompress_tables(quality, share)
+@given(STEPS, shares())
+def test_our_steps_are_integers_that_fit_a_byte(step: float, share: torch.Tensor) -> None:
+    tables = imgcompress_tables(torch.tensor([step]), share)
     assert tables.shape == (1, 2, 8, 8)
     assert torch.equal(tables, tables.round())
     assert tables.min() >= 1 and tables.max() <= 255
 
 
-@given(st.integers(1, 99), shares())
-def test_a_higher_quality_never_has_a_coarser_step(quality: int, share: torch.Tensor) -> None:
-    assert (imgcompress_tables(quality, share) >= imgcompress_tables(quality + 1, share)).all()
+@given(STEPS, STEPS, shares())
+def test_a_finer_reference_step_never_has_a_coarser_table(
+    one: float, other: float, share: torch.Tensor
+) -> None:
+    fine, coarse = (imgcompress_tables(torch.tensor([step]), share) for step in sorted((one, other)))
+    assert (fine <= coarse).all()
+
+
+@pytest.mark.parametrize("quality", range(1, 100))
+def test_a_higher_quality_never_has_a_coarser_table(quality: int) -> None:
     assert (ijg_tables(quality) >= ijg_tables(quality + 1)).all()
-    assert reference_step(quality) > reference_step(quality + 1)
 
 
-@given(QUALITIES, shares())
-def test_a_mixture_lies_between_its_parts(quality: int, share: torch.Tensor) -> None:
-    mixed = imgcompress_tables(quality, share)[0]
-    pure = imgcompress_tables(quality, torch.eye(3)[share[0] > 0])
+@given(STEPS, shares())
+def test_a_mixture_lies_between_its_parts(step: float, share: torch.Tensor) -> None:
+    mixed = imgcompress_tables(torch.tensor([step]), share)[0]
+    shown = torch.eye(3)[share[0] > 0]
+    pure = imgcompress_tables(torch.full((len(shown),), step), shown)
     assert (mixed >= pure.amin(0)).all() and (mixed <= pure.amax(0)).all()
 
 
 def test_texture_hides_errors_at_high_frequencies_and_dc_is_the_finest(device: torch.device) -> None:
-    smooth, texture, _ = imgcompress_tables(60, torch.eye(3, device=device))[:, 0]
+    smooth, texture, _ = imgcompress_tables(
+        torch.full((3,), 20.0, device=device), torch.eye(3, device=device)
+    )[:, 0]
     assert texture[7, 7] > smooth[7, 7]
     assert smooth[0, 0] == texture[0, 0] == smooth.min()
 
 
 def test_batched_equals_unbatched(device: torch.device) -> None:
     share = torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8]], device=device)
-    together = imgcompress_tables(75, share)
+    steps = torch.tensor([5.0, 12.5, 60.0], device=device)
+    together = imgcompress_tables(steps, share)
     assert together.device.type == device.type
-    assert torch.equal(together, torch.cat([imgcompress_tables(75, row[None]) for row in share]))
+    assert torch.equal(
+        together, torch.cat([imgcompress_tables(steps[i : i + 1], share[i : i + 1]) for i in range(3)])
+    )
     assert not torch.equal(together[0], together[1])

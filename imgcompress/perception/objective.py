@@ -1,0 +1,79 @@
+"""What the closed loop descends: a mixture of distances, so that no metric gains at the cost of others."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from imgcompress.config import ObjectiveConfig
+from imgcompress.perception.distance import PerceptualDistance
+from imgcompress.perception.masking import MaskedContrastReference
+from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
+from imgcompress.shapes import Float, Int
+
+_SMALLEST = 1e-6
+"""Equal pictures have distance 0; its logarithm is kept finite, its gradient is then 0."""
+
+
+class MixedObjective:
+    """log D = sum of weight_i log D_i against fixed originals.
+
+    A mixture of logarithms: only each distance's relative change counts, so their units do not.
+
+    Args:
+        originals: 0..1, gamma-coded, RGB or gray.
+        weights: of the distances, >= 0; one of weight 0 is not computed.
+        vgg: the VGG distance; needed where its weight is not 0.
+    """
+
+    def __init__(
+        self,
+        originals: Float[Tensor, "batch channels height width"],
+        weights: ObjectiveConfig,
+        vgg: PerceptualDistance | None = None,
+    ) -> None:
+        assert weights.vgg == 0 or vgg is not None
+        self._originals = originals
+        self._weights = weights
+        self._vgg = vgg
+        self._ssimulacra2 = Ssimulacra2Reference(originals)
+        self._masked = MaskedContrastReference(originals)
+
+    def terms(self, pixels: Float[Tensor, "batch channels height width"]) -> Iterator[Tensor]:
+        """The terms of log D, each computed when it is asked for, so that no two need memory at once.
+
+        Args:
+            pixels: of the originals' shape, 0..1.
+
+        Returns:
+            Tensors ``[batch]``, any real numbers; finite gradients.
+        """
+        weights = self._weights
+        if weights.ssimulacra2:
+            yield weights.ssimulacra2 * _log(self._ssimulacra2.distance(pixels))
+        if weights.masked_contrast:
+            yield weights.masked_contrast * _log(self._masked.distance(pixels))
+        if weights.vgg and self._vgg is not None:
+            originals, results = (_as_rgb(picture) for picture in (self._originals, pixels))
+            yield weights.vgg * _log(self._vgg(originals, results))
+
+    def __call__(self, pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
+        """log D of each picture, the sum of the terms."""
+        return torch.stack(list(self.terms(pixels))).sum(0)
+
+    def select(self, rows: Int[Tensor, "kept"]) -> "MixedObjective":
+        """The same for some pictures of the batch."""
+        chosen = object.__new__(MixedObjective)
+        chosen._weights, chosen._vgg = self._weights, self._vgg
+        chosen._originals = self._originals[rows]
+        chosen._ssimulacra2 = self._ssimulacra2.select(rows)
+        chosen._masked = self._masked.select(rows)
+        return chosen
+
+
+def _as_rgb(pixels: Tensor) -> Tensor:
+    return pixels.expand(-1, 3, -1, -1)
+
+
+def _log(distance: Tensor) -> Tensor:
+    return torch.log(distance.clamp(min=_SMALLEST))

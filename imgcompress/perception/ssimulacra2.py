@@ -1,0 +1,402 @@
+"""SSIMULACRA2 (version 2.1): how good a damaged picture still looks, 100 for an equal one.
+
+At each of six scales, each halving linear light, both pictures become X, Y and B of XYB, rescaled to about
+0..1. With x the original, y the other picture, e = y - x and blur() a Gaussian of sigma 1.5 pixels, each of
+the three planes gives three error maps:
+
+    structure   1 - (1 - m^2) (2 cov(x, y) + C2) / (var x + var y + C2),  m = blur(e)
+    ringing     max(0, r)      where r = (1 + |y - blur(y)|) / (1 + |x - blur(x)|) - 1
+    smoothing   max(0, -r)
+
+and each map two numbers, its mean and the fourth root of the mean of its fourth power. The distance is their
+weighted sum. Here the structure map is 1 - (1 - m^2) (1 - var e / (var x + var y + C2)), which is the same,
+and var y is taken from var x and e: no term is then a small difference of large numbers, and float32 holds
+the distance of nearly equal pictures.
+
+The C++ reference takes the small differences, of blurs that its recursive filter sums up in float32. Its
+rounding makes nearly equal pictures with large bright areas look worse than by the formula: by .1 on average
+and 1.5 at most over 24 photographs as JPEG of quality 30 to 95. ``recursive`` imitates that, to foretell its
+scores; the formula without it is what an encoder should descend.
+
+An encoder's loop makes one Ssimulacra2Reference, asks it for distances and turns those into scores at the
+end; distances have finite gradients everywhere, scores are flat at 100.
+
+Source: github.com/cloudinary/ssimulacra2, version 2.1, which publishes the algorithm and the constants. XYB:
+ISO/IEC 18181-1.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from imgcompress.image.color import pad_to
+from imgcompress.shapes import Float, Int
+
+SCALES = 6
+SMALLEST = 8
+"""Pixels along the shorter side; smaller pictures are continued by their last row and column."""
+STRUCTURE_FLOOR = 0.0009
+"""C2 of the structure map."""
+BACKGROUNDS = (0.1, 0.9)
+"""Gray levels, gamma-coded, that show through where alpha is below 1."""
+
+# XYB: cone responses L, M, S of linear red, green and blue; each row sums to 1.
+_CONES = (
+    (0.30, 0.622, 0.078),
+    (0.23, 0.692, 0.078),
+    (0.24342268924547819, 0.20476744424496821, 0.5518098665095536),
+)
+_CONE_BIAS = 0.0037930732552754493
+_CONE_BIAS_ROOT = _CONE_BIAS ** (1 / 3)
+
+# One row for each plane (X, Y, B) and scale: structure, ringing, smoothing of the mean, then of the fourth
+# root. Fitted by the metric's author to CID22, TID2013, KADID-10k and KonFiG-IQA; here to ten digits.
+_Weights = tuple[float, float, float, float, float, float]
+WEIGHTS: tuple[_Weights, ...] = (
+    (0.0, 0.0007376606707, 0.0, 0.0, 0.0007793481683, 0.0),
+    (0.0, 0.000437115573, 0.0, 1.104172643, 0.0006628483413, 0.0001523163278),
+    (0.0, 0.001640643746, 0.0, 1.842245552, 11.4411726, 0.0),
+    (0.0007989109436, 0.0001768164381, 0.0, 1.878759498, 10.94906991, 0.0),
+    (0.0007289346992, 0.9677937081, 0.0, 0.0001400342429, 0.9981766978, 0.0003194975593),
+    (0.0004550992114, 0.0, 0.0, 0.001364876616, 0.0, 0.0),
+    (0.0, 0.0, 0.0, 7.466890328, 0.0, 17.44583398),
+    (0.0006235601634, 0.0, 0.0, 6.683678146, 0.0003772440798, 1.027889938),
+    (225.205153, 0.0, 0.0, 19.21323819, 0.001140152459, 0.001237755636),
+    (176.393176, 0.0, 0.0, 24.43301, 0.2852080261, 0.0004485436924),
+    (0.0, 0.0, 0.0, 34.77906344, 44.83562533, 0.0),
+    (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.0, 0.0008680556573, 0.0, 0.0, 0.0, 0.0),
+    (0.0, 0.0005313191874, 0.0, 0.0001653381416, 0.0, 0.0),
+    (0.0, 0.0, 0.0, 0.0004179171803, 0.001729082823, 0.0),
+    (0.002082700585, 0.0, 0.0, 8.826982765, 23.19243344, 0.0),
+    (95.10804988, 0.9863978034, 0.9834382792, 0.001228640505, 171.2667256, 0.9807858872),
+    (0.0, 0.0, 0.0, 0.0005130064589, 0.0, 0.0001085405786),
+)
+
+# The Gaussian as three cosines, of k = 1, 3, 5 times pi / 10, that end after RADIUS samples (Charalampidis
+# 2016). Their sizes: the point nearest to exp(-(1.5 k pi / 10)^2 / 2) / 5 with the sum 1 and variance 1.5^2.
+RADIUS = 5
+_SIZES = (0.17893914164149127, 0.07272614473619014, 0.012955819110517075)
+_FREQUENCIES = tuple(k * math.pi / (2 * RADIUS) for k in (1, 3, 5))
+TAPS = tuple(
+    sum(size * math.cos(frequency * shift) for size, frequency in zip(_SIZES, _FREQUENCIES, strict=True))
+    for shift in range(RADIUS)
+)
+"""For samples 0 to 4 pixels away: the whole of the recursive filter's answer to an impulse."""
+
+
+def ssimulacra2(
+    reference: Float[Tensor, "batch channels height width"],
+    test: Float[Tensor, "batch channels height width"],
+    *,
+    recursive: bool = False,
+) -> Float[Tensor, "batch"]:
+    """The score of each picture of a batch against its original.
+
+    It is not symmetric: ringing and smoothing change places, and have different weights.
+
+    Args:
+        reference: the originals, 0..1 (clamped), sRGB as it is coded, float32 or float64; 3 channels, or 1
+            for gray; any size from 1x1.
+        test: the other pictures, of the same shape and type.
+        recursive: with the reference's rounding; no gradients, and several times slower.
+
+    Returns:
+        100 for equal pictures, about 90 where the difference can't be seen, 70 for high, 50 for medium, 30
+        for low quality; below 0 without limit. Finite gradients, zero where the score is 100.
+
+    Raises:
+        ValueError: shapes that differ, or neither 1 nor 3 channels.
+
+    Source: cloudinary/ssimulacra2, ssimulacra2.cc. Its program refuses pictures below 8 pixels on a side.
+    """
+    return score_from_distance(Ssimulacra2Reference(reference, recursive=recursive).distance(test))
+
+
+def ssimulacra2_rgba(
+    reference: Float[Tensor, "batch 4 height width"], test: Float[Tensor, "batch 4 height width"]
+) -> Float[Tensor, "batch"]:
+    """The score of pictures with alpha: the worse one of those over a dark and over a bright background.
+
+    Args:
+        reference: red, green, blue (not premultiplied), sRGB as it is coded, and alpha; 0..1, 1 is opaque.
+        test: the same of the other pictures.
+
+    Returns:
+        As ssimulacra2.
+
+    Source: cloudinary/ssimulacra2, ssimulacra2_main.cc: blended as coded, over 0.1 and 0.9.
+    """
+    scores = [ssimulacra2(_over(reference, level), _over(test, level)) for level in BACKGROUNDS]
+    return torch.minimum(*scores)
+
+
+def score_from_distance(distance: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """The published curve from the weighted sum to the score; it falls as the distance grows.
+
+    Args:
+        distance: 0 or more.
+
+    Returns:
+        100 or less. At distance 0, where the curve's slope is infinite, the gradient is 0.
+    """
+    scaled = 0.9562382616834844 * distance
+    bent = scaled * (2.326765642916932 + scaled * (6.248496625763138e-05 * scaled - 0.020884521182843837))
+    damaged = bent > 0
+    return torch.where(damaged, 100 - 10 * torch.where(damaged, bent, 1).pow(0.6276336467831387), 100)
+
+
+class Ssimulacra2Reference:
+    """Originals, prepared once for many comparisons.
+
+    It holds about 40 bytes a pixel.
+
+    Args:
+        picture: as the reference of ssimulacra2. Gradients reach it if it asks for them.
+        recursive: with the reference's rounding; no gradients, and several times slower.
+
+    Raises:
+        ValueError: neither 1 nor 3 channels.
+    """
+
+    def __init__(
+        self, picture: Float[Tensor, "batch channels height width"], *, recursive: bool = False
+    ) -> None:
+        self._shape = picture.shape
+        self._recursive = recursive
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not recursive):
+            self._planes = [
+                _ReferencePlane.of(planes[channel], weights, recursive)
+                for planes, needed in _pyramid(picture)
+                for channel, weights in needed
+            ]
+
+    def distance(self, test: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
+        """The weighted sum of all errors, before the final curve: what a gradient should descend.
+
+        Args:
+            test: 0..1 (clamped), of the originals' shape and type.
+
+        Returns:
+            0 or more, 0 for equal pictures; finite gradients everywhere, equal pictures included.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if test.shape != self._shape:
+            raise ValueError(
+                f"pictures of shapes {tuple(self._shape)} and {tuple(test.shape)} can't be compared"
+            )
+        total = test.new_zeros(len(test))
+        prepared = iter(self._planes)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._recursive):
+            for planes, needed in _pyramid(test):
+                for channel, weights in needed:
+                    total = total + next(prepared).distance(planes[channel], weights)
+        return total
+
+    def select(self, rows: Int[Tensor, "kept"]) -> "Ssimulacra2Reference":
+        """The same for some pictures of the batch.
+
+        Args:
+            rows: their places in the batch.
+        """
+        chosen = object.__new__(Ssimulacra2Reference)
+        chosen._recursive = self._recursive
+        chosen._shape = torch.Size((len(rows), *self._shape[1:]))
+        chosen._planes = [plane.select(rows) for plane in self._planes]
+        return chosen
+
+
+@dataclass(frozen=True)
+class _ReferencePlane:
+    """The original's share of one plane at one scale, (batch, height, width) each."""
+
+    values: Tensor
+    mean: Tensor
+    variance: Tensor | None
+    """None where the structure map has no weight."""
+    recursive: bool
+
+    @classmethod
+    def of(cls, values: Tensor, weights: _Weights, recursive: bool) -> "_ReferencePlane":
+        # Rounding counts in the structure map alone.
+        recursive = recursive and _weighs_structure(weights)
+        smooth = _recursive_blur if recursive else blur
+        mean = smooth(values)
+        variance = smooth(values.square()) - mean.square() if _weighs_structure(weights) else None
+        return cls(values, mean, variance, recursive)
+
+    def select(self, rows: Tensor) -> "_ReferencePlane":
+        variance = None if self.variance is None else self.variance[rows]
+        return _ReferencePlane(self.values[rows], self.mean[rows], variance, self.recursive)
+
+    def distance(self, test: Tensor, weights: _Weights) -> Tensor:
+        structure_mean, ringing_mean, smoothing_mean, structure_root, ringing_root, smoothing_root = weights
+        change = test - self.values
+        if self.variance is None:
+            mean_change, total = blur(change), test.new_zeros(len(test))
+        else:
+            mean_change, error = self._structure(test, change, self.variance)
+            total = _norms(error, structure_mean, structure_root)
+        if ringing_mean or ringing_root or smoothing_mean or smoothing_root:
+            detail = self.values - self.mean
+            original = detail.abs()
+            growth = ((detail + change - mean_change).abs() - original) / (1 + original)
+            total = total + _norms(growth.relu(), ringing_mean, ringing_root)
+            total = total + _norms((-growth).relu(), smoothing_mean, smoothing_root)
+        return total
+
+    def _structure(self, test: Tensor, change: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """The blurred change and the structure map."""
+        if self.recursive:
+            mean, square, product = _recursive_blur(torch.stack((test, test.square(), test * self.values)))
+            mean_change = mean - self.mean
+            covariance = product - mean * self.mean
+            floored = variance + (square - mean.square()) + STRUCTURE_FLOOR
+            unlike = 1 - (2 * covariance + STRUCTURE_FLOOR) / floored
+        else:
+            mean_change = blur(change)
+            # y^2 - x^2 = e (2 x + e), for the means too: var y - var x without the large squares.
+            gain = blur(change * (2 * self.values + change)) - mean_change * (2 * self.mean + mean_change)
+            floored = 2 * variance + gain + STRUCTURE_FLOOR
+            unlike = (blur(change.square()) - mean_change.square()) / floored
+        shift = mean_change.square()
+        return mean_change, (shift + (1 - shift) * unlike).relu()
+
+
+def _weighs_structure(weights: _Weights) -> bool:
+    return bool(weights[0] or weights[3])
+
+
+def _norms(error: Tensor, mean_weight: float, root_weight: float) -> Tensor:
+    total = error.new_zeros(len(error))
+    if mean_weight:
+        total = total + mean_weight * error.mean((1, 2))
+    if root_weight:
+        fourth = error.square().square().mean((1, 2))
+        # The root's slope is infinite at 0; below 1e-30 the root, 3e-8, counts for nothing in any score.
+        present = fourth > 1e-30
+        total = total + root_weight * torch.where(present, torch.where(present, fourth, 1).sqrt().sqrt(), 0)
+    return total
+
+
+def _pyramid(picture: Tensor) -> Iterator[tuple[list[Tensor], list[tuple[int, _Weights]]]]:
+    """From fine to coarse: the three planes, and which of them count with which weights."""
+    if picture.shape[1] not in (1, 3):
+        raise ValueError(f"a picture has 1 or 3 channels, not {picture.shape[1]}")
+    height, width = picture.shape[2:]
+    picture = pad_to(picture, max(height, SMALLEST), max(width, SMALLEST))
+    linear = linear_light(picture).expand(-1, 3, -1, -1)
+    scales = _scale_count(linear.shape[2], linear.shape[3])
+    for scale in range(scales):
+        if scale:
+            # At odd sizes the mean of what there is equals the reference's, which repeats the last sample.
+            linear = F.avg_pool2d(linear, 2, ceil_mode=True, count_include_pad=False)
+        # The reference takes its weights one after the other: where there are fewer scales, Y and B start on
+        # rows that were fitted for another place.
+        rows = [(channel, WEIGHTS[channel * scales + scale]) for channel in range(3)]
+        yield xyb(linear), [(channel, row) for channel, row in rows if any(row)]
+
+
+def _scale_count(height: int, width: int) -> int:
+    """A scale is the last one if it is below 8 pixels on a side itself, not if the next one would be."""
+    scales = 1
+    while scales < SCALES and min(height, width) >= SMALLEST:
+        height, width = -(-height // 2), -(-width // 2)
+        scales += 1
+    return scales
+
+
+def linear_light(coded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Linear light of sRGB values, 0..1, clamped (IEC 61966-2-1)."""
+    coded = coded.clamp(0, 1)
+    return torch.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055).pow(2.4))
+
+
+def xyb(linear: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
+    """The metric's positive XYB planes (about 0..1) of linear light."""
+    red, green, blue = linear.unbind(1)
+    long, medium, short = (
+        (red * from_red + green * from_green + blue * from_blue + _CONE_BIAS).pow(1 / 3) - _CONE_BIAS_ROOT
+        for from_red, from_green, from_blue in _CONES
+    )
+    luma = 0.5 * (long + medium)
+    return [7 * (long - medium) + 0.42, luma + 0.01, short - luma + 0.55]
+
+
+def _over(picture: Tensor, level: float) -> Tensor:
+    color, alpha = picture[:, :3], picture[:, 3:]
+    return alpha * color + (1 - alpha) * level
+
+
+def blur(planes: Float[Tensor, "*leading height width"]) -> Float[Tensor, "*leading height width"]:
+    """The metric's Gaussian, sigma 1.5 pixels, zero outside the picture.
+
+    Args:
+        planes: any values, float32 or float64.
+    """
+    blurred: Tensor = _Blur.apply(planes)
+    return blurred
+
+
+class _Blur(torch.autograd.Function):
+    """The Gaussian along rows and columns, zero outside the picture: symmetric, so its own gradient.
+
+    Sums of shifted slices instead of a convolution: cudnn's TF32 would drown the differences of squares, and
+    on one CPU core they are faster, too.
+    """
+
+    @staticmethod
+    def forward(planes: Tensor) -> Tensor:
+        for dim in (-2, -1):
+            length = planes.shape[dim]
+            blurred = planes * TAPS[0]
+            for shift, tap in enumerate(TAPS[1:length], start=1):
+                rest = length - shift
+                blurred.narrow(dim, shift, rest).add_(planes.narrow(dim, 0, rest), alpha=tap)
+                blurred.narrow(dim, 0, rest).add_(planes.narrow(dim, shift, rest), alpha=tap)
+            planes = blurred
+        return planes
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return blur(gradient)
+
+
+def _recursive_blur(planes: Tensor) -> Tensor:
+    """The same Gaussian as the reference runs it: recursively, in float32, along rows and then columns."""
+    rows = _recursive_pass(planes.float().mT.contiguous())
+    return _recursive_pass(rows.mT.contiguous()).to(planes.dtype)
+
+
+def _recursive_pass(planes: Tensor) -> Tensor:
+    """Along columns: each cosine's state from the two before it (Charalampidis 2016, equation 35)."""
+    padded = F.pad(planes, (0, 0, 2 * RADIUS, RADIUS - 1))
+    steps = planes.shape[-2] + RADIUS - 1
+    entering = padded.narrow(-2, 0, steps) + padded.narrow(-2, 2 * RADIUS, steps)
+    gains = [-size * math.cos((RADIUS + 1) * f) for size, f in zip(_SIZES, _FREQUENCIES, strict=True)]
+    turns = [2 * math.cos(f) for f in _FREQUENCIES]
+    # The reference holds both in float32.
+    gain, turn = (
+        torch.tensor((gains, turns), device=planes.device).double().view(2, 3, *[1] * (planes.ndim - 1))
+    )
+    before = torch.zeros((3, *planes.shape[:-2], planes.shape[-1]), dtype=torch.float64, device=planes.device)
+    state = before
+    blurred = []
+    for sample in entering.unbind(-2):
+        # Its fused multiply-adds round once: float64 holds the products whole.
+        carried = (turn * state - before).float()
+        before, state = state, (gain * sample + carried).float().double()
+        first, third, fifth = state.float()
+        blurred.append(first + (third + fifth))
+    return torch.stack(blurred[RADIUS - 1 :], dim=-2)

@@ -1,0 +1,66 @@
+"""One scale of coarseness for everybody: quality numbers, SSIMULACRA2 scores, and steps.
+
+A quality stands for the mean score that libjpeg-turbo gives the 24 Kodak pictures at that number (4:2:0), so
+a number means a look. A nominal score stands for the step that gives it on average with our tables; what a
+picture really scores at that step differs by some points, which is what a search is for.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+
+_SCORE_OF_QUALITY = (
+    (1.0, -100.0),
+    (10.0, -13.9),
+    (30.0, 46.2),
+    (50.0, 61.8),
+    (75.0, 73.9),
+    (90.0, 84.0),
+    (95.0, 88.2),
+    (100.0, 92.0),
+)
+"""Means of the C++ SSIMULACRA2 2.1, measured at 10 to 95; the ends are extrapolated."""
+
+# Means over 384x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23 with the adaptive dead zone.
+_STEP_OF_SCORE = (
+    (-100.0, 1500.0),
+    (29.2, 60.0),
+    (53.7, 30.0),
+    (63.2, 21.0),
+    (71.7, 14.0),
+    (77.9, 9.5),
+    (84.3, 5.5),
+    (89.9, 2.5),
+    (97.0, 0.4),
+)
+LOWEST, HIGHEST = _STEP_OF_SCORE[0][0], _STEP_OF_SCORE[-1][0]
+"""Nominal scores at which every step is 255 and 1: the ends of any search."""
+
+
+def score_of_quality(quality: int) -> float:
+    """The SSIMULACRA2 score that a quality stands for.
+
+    Args:
+        quality: 1 to 100.
+    """
+    return _interpolate(_SCORE_OF_QUALITY, float(quality))
+
+
+def step_of_score(nominal: float) -> float:
+    """The reference step that gives a score on average.
+
+    Args:
+        nominal: a score; outside of the scale its end is meant.
+
+    Returns:
+        The luma step at the reference frequency, > 0, before rounding.
+    """
+    return math.exp(_interpolate([(score, math.log(step)) for score, step in _STEP_OF_SCORE], nominal))
+
+
+def _interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
+    places = [place for place, _ in points]
+    at = min(max(at, places[0]), places[-1])
+    right = max(1, bisect_left(places, at))
+    (x0, y0), (x1, y1) = points[right - 1], points[right]
+    return y0 + (y1 - y0) * (at - x0) / (x1 - x0)

@@ -1,0 +1,1 @@
+"""The rate-distortion benchmark behind scripts/bench rd."""
