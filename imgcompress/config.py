@@ -25,12 +25,13 @@ class LimitsConfig:
 
     Attributes:
         max_megapixels: larger pictures fail with ``too_large`` (millions of pixels).
-        batch_megapixels: a batch is cut before it holds more than this; a larger picture goes alone.
+        batch_megapixels: a batch is cut before it holds more than this; a larger picture goes alone. The loop
+            takes up to 0.7 GB a megapixel.
         in_flight_megapixels: decoded pictures waiting between reading and writing hold at most this.
     """
 
     max_megapixels: float = 178.0
-    batch_megapixels: float = 16.0
+    batch_megapixels: float = 4.0
     in_flight_megapixels: float = 64.0
 
     def __post_init__(self) -> None:
