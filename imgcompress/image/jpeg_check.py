@@ -5,7 +5,8 @@ import re
 from typing import Any
 
 from imgcompress.errors import PictureError, Reason
-from imgcompress.image.jpeg_file import APP14, EOI, JpegHeader, bare_jpeg
+from imgcompress.image.jpeg_file import JpegHeader, bare_jpeg
+from imgcompress.image.jpeg_markers import APP14, EOI
 
 _LARGEST_FULL_CHECK = 40_000_000
 """Pixels. Coding a picture as JPEG XL takes about 20 bytes a pixel (measured at 9 and 13 Mpx)."""

@@ -13,14 +13,30 @@ import torch
 from torch import Tensor
 
 from imgcompress.errors import PictureError, Reason
+from imgcompress.image.jpeg_markers import (
+    APP0,
+    APP10,
+    APP14,
+    DAC,
+    DHP,
+    DHT,
+    DQT,
+    DRI,
+    EOI,
+    JPG,
+    RST0,
+    RST7,
+    SOF0,
+    SOF1,
+    SOF2,
+    SOI,
+    SOS,
+    TEM,
+    segment,
+)
 from imgcompress.image.picture import Segment
 from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
-
-# Second bytes of markers (T.81, table B.1).
-TEM, SOF0, SOF1, SOF2, DHT, JPG, DAC = 0x01, 0xC0, 0xC1, 0xC2, 0xC4, 0xC8, 0xCC
-RST0, RST7, SOI, EOI, SOS, DQT, DRI, DHP = 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xDE
-APP0, APP1, APP2, APP10, APP13, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEA, 0xED, 0xEE, 0xEF, 0xFE
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, JPG, DAC}
 _STANDALONE = frozenset(range(RST0, RST7 + 1)) | {TEM}
@@ -350,18 +366,6 @@ def parse_jpeg(data: bytes) -> JpegHeader:
         position = end.start()
 
 
-def segment_bytes(marker: int, payload: bytes) -> bytes:
-    """A marker segment as it stands in a file.
-
-    Args:
-        marker: the marker's second byte.
-        payload: at most 65533 bytes.
-    """
-    if len(payload) > 65533:
-        raise PictureError(Reason.METADATA_TOO_LARGE, "a segment is larger than 65533 bytes")
-    return bytes([0xFF, marker]) + (len(payload) + 2).to_bytes(2, "big") + payload
-
-
 def bare_jpeg(data: bytes, header: JpegHeader, *extra: Segment, keep_color: bool = True) -> bytes:
     """The file with what decoding needs and nothing else: no metadata, stray bytes or trailer.
 
@@ -372,11 +376,11 @@ def bare_jpeg(data: bytes, header: JpegHeader, *extra: Segment, keep_color: bool
         keep_color: whether JFIF and Adobe segments, which say how color is coded, stay.
     """
     kinds = _DECODING | ({APP0, APP14} if keep_color else frozenset()) | {header.frame_marker}
-    parts = [bytes([0xFF, SOI]), *(segment_bytes(*segment) for segment in extra)]
+    parts = [bytes([0xFF, SOI]), *(segment(*each) for each in extra)]
     scans: Iterator[Scan] = iter(header.scans)
     for marker, payload in header.segments:
         if marker in kinds:
-            parts.append(segment_bytes(marker, payload))
+            parts.append(segment(marker, payload))
         if marker == SOS:
             scan = next(scans)
             parts.append(data[scan.start : scan.end])
@@ -395,15 +399,15 @@ def mark_segment(version: str, settings_digest: str) -> Segment:
     return APP10, _OURS + f"{version} {settings_digest}".encode("ascii")
 
 
-def is_our_segment(segment: Segment) -> bool:
+def is_our_segment(candidate: Segment) -> bool:
     """Whether ``mark_segment`` made this."""
-    marker, payload = segment
+    marker, payload = candidate
     return marker == APP10 and payload.startswith(_OURS)
 
 
 def made_by_us(header: JpegHeader) -> bool:
     """Whether this tool wrote the file."""
-    return any(is_our_segment(segment) for segment in header.segments)
+    return any(is_our_segment(each) for each in header.segments)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from xml.parsers import expat
 
 from imgcompress.image import exif as exif_edit
 from imgcompress.image.exif import ExifError, TiffStructure, orientation_of, orientation_only
-from imgcompress.image.jpeg_file import APP0, APP1, APP2, APP13, APP14, APP15, COM, JpegHeader, is_our_segment
+from imgcompress.image.jpeg_file import JpegHeader, is_our_segment
+from imgcompress.image.jpeg_markers import APP0, APP1, APP2, APP13, APP14, APP15, COM
 from imgcompress.image.picture import Metadata, Segment
 
 StripMode = Literal["none", "thumbnail", "gps", "all"]

@@ -23,16 +23,8 @@ from imgcompress.image.containers import (
 )
 from imgcompress.image.exif import ExifError, TiffStructure
 from imgcompress.image.jpeg_check import decode_strictly
-from imgcompress.image.jpeg_file import (
-    APP2,
-    SOF0,
-    SOF1,
-    SOF2,
-    JpegHeader,
-    made_by_us,
-    parse_jpeg,
-    read_coefficients,
-)
+from imgcompress.image.jpeg_file import JpegHeader, made_by_us, parse_jpeg, read_coefficients
+from imgcompress.image.jpeg_markers import APP2, SOF0, SOF1, SOF2
 from imgcompress.image.picture import JpegSource, Metadata, Picture
 from imgcompress.image.tiff_file import TiffPage, decode_page, read_page
 

@@ -7,7 +7,8 @@ from typing import Any
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.exif import ExifError, Ifd, TiffStructure
 from imgcompress.image.jpeg_check import decode_strictly
-from imgcompress.image.jpeg_file import EOI, SOI, parse_jpeg
+from imgcompress.image.jpeg_file import parse_jpeg
+from imgcompress.image.jpeg_markers import EOI, SOI
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG, _DEFLATE, _OLD_DEFLATE = 7, 8, 32946

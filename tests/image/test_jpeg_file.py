@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgcompress.errors import PictureError, Reason
-from imgcompress.image.jpeg_file import (
-    bare_jpeg,
-    made_by_us,
-    mark_segment,
-    parse_jpeg,
-    read_coefficients,
-    segment_bytes,
-)
+from imgcompress.image.jpeg_file import bare_jpeg, made_by_us, mark_segment, parse_jpeg, read_coefficients
+from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.zigzag import ZIGZAG
 
 
@@ -32,7 +26,7 @@ def crop(photo: torch.Tensor, height: int, width: int) -> np.ndarray:
 
 
 def with_segment(data: bytes, marker: int, payload: bytes) -> bytes:
-    return data[:2] + segment_bytes(marker, payload) + data[2:]
+    return data[:2] + segment(marker, payload) + data[2:]
 
 
 def frame(data: bytes) -> int:
@@ -72,7 +66,7 @@ def test_a_sixteen_bit_table_and_two_tables_in_one_segment(photo: torch.Tensor) 
     others = [s for s in header.segments if s[0] not in (0xDB, 0xDA)]
     scan = next(s for s in header.segments if s[0] == 0xDA)
     coded = data[header.scans[0].start :]
-    parts = [segment_bytes(0xDB, both), *(segment_bytes(*s) for s in others), segment_bytes(*scan)]
+    parts = [segment(0xDB, both), *(segment(*s) for s in others), segment(*scan)]
     tables = parse_jpeg(data[:2] + b"".join(parts) + coded).tables
     assert [tables[0].flatten()[position].item() for position in ZIGZAG] == list(range(300, 364))
     assert [tables[2].flatten()[position].item() for position in ZIGZAG] == list(range(1, 65))
@@ -188,7 +182,7 @@ def test_our_mark(photo: torch.Tensor) -> None:
 
 def test_too_large_segment() -> None:
     with pytest.raises(PictureError) as caught:
-        segment_bytes(0xFE, bytes(65534))
+        segment(0xFE, bytes(65534))
     assert caught.value.reason is Reason.METADATA_TOO_LARGE
 
 

@@ -19,7 +19,8 @@ from imgcompress.image.exif import (
     with_orientation,
 )
 from imgcompress.image.exif import drop_thumbnail as drop_thumbnail_strictly
-from imgcompress.image.jpeg_file import mark_segment, segment_bytes
+from imgcompress.image.jpeg_file import mark_segment
+from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.metadata import drop_gps, drop_gps_from_xmp, drop_thumbnail, strip
 from imgcompress.image.picture import Metadata
 from imgcompress.image.read import read_picture
@@ -70,7 +71,7 @@ def tags(exif: bytes) -> dict[str, object]:
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "JPEG")
     jpeg = buffer.getvalue()
-    data = jpeg[:2] + segment_bytes(0xE1, b"Exif\0\0" + exif) + jpeg[2:]
+    data = jpeg[:2] + segment(0xE1, b"Exif\0\0" + exif) + jpeg[2:]
     return exifread.process_file(io.BytesIO(data), details=True)
 
 
@@ -78,7 +79,7 @@ def jpeg(*segments: tuple[int, bytes], **options: object) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16), (200, 30, 60)).save(buffer, "JPEG", **options)
     data = buffer.getvalue()
-    return data[:2] + b"".join(segment_bytes(*segment) for segment in segments) + data[2:]
+    return data[:2] + b"".join(segment(*each) for each in segments) + data[2:]
 
 
 # EXIF edits

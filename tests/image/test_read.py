@@ -13,7 +13,8 @@ from PIL import Image
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image import jpeg_check
 from imgcompress.image.containers import avif_bit_depth
-from imgcompress.image.jpeg_file import parse_jpeg, segment_bytes
+from imgcompress.image.jpeg_file import parse_jpeg
+from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.read import probe, read_picture
 
 
@@ -410,7 +411,7 @@ def test_sampling_factors_that_the_first_witness_cannot_take(photo: torch.Tensor
 
 def test_a_file_of_endless_scans_is_refused_at_once(photo: torch.Tensor) -> None:
     data = save(crop(photo), "JPEG", progressive=True)
-    scan = segment_bytes(0xDA, bytes([1, 1, 0, 1, 5, 0])) + b"\x7f"
+    scan = segment(0xDA, bytes([1, 1, 0, 1, 5, 0])) + b"\x7f"
     assert refused(data[:-2] + scan * 5000 + data[-2:]) is Reason.DECODE_ERROR
 
 

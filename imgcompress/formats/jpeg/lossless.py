@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import mozjpeg_lossless_optimization as mozjpeg
 
-from imgcompress.formats.jpeg.markers import APP0, APP15, metadata_segments
-from imgcompress.image.jpeg_file import APP14, JpegHeader, bare_jpeg, is_our_segment, parse_jpeg
+from imgcompress.formats.jpeg.markers import metadata_segments
+from imgcompress.image.jpeg_file import JpegHeader, bare_jpeg, is_our_segment, parse_jpeg
+from imgcompress.image.jpeg_markers import APP0, APP14, APP15
 from imgcompress.image.picture import Metadata, Segment
 
 

@@ -8,25 +8,26 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from imgcompress.errors import PictureError, Reason
+from imgcompress.image.jpeg_markers import (
+    APP0,
+    APP1,
+    APP2,
+    APP15,
+    COM,
+    DHT,
+    DQT,
+    LONGEST_PAYLOAD,
+    SOF0,
+    SOF1,
+    SOS,
+    segment,
+)
 from imgcompress.image.picture import Metadata, Segment
 from imgcompress.image.sampling import Sampling
 from imgcompress.image.zigzag import ZIGZAG
 
 SOI = b"\xff\xd8"
 EOI = b"\xff\xd9"
-SOF0 = 0xC0
-SOF1 = 0xC1
-DHT = 0xC4
-SOS = 0xDA
-DQT = 0xDB
-APP0 = 0xE0
-APP1 = 0xE1
-APP2 = 0xE2
-APP15 = 0xEF
-COM = 0xFE
-
-LONGEST_PAYLOAD = 65535 - 2
-"""Bytes in a segment beside the two of its length."""
 
 LONGEST_SIDE = 65500
 """libjpeg refuses longer sides (JPEG_MAX_DIMENSION), though the format has room for 65535."""
@@ -35,24 +36,6 @@ _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _ICC = b"ICC_PROFILE\x00"
 _ICC_CHUNK = LONGEST_PAYLOAD - len(_ICC) - 2
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    """One marker segment.
-
-    Args:
-        marker: the marker's second byte.
-        payload: what follows the length.
-
-    Raises:
-        PictureError: METADATA_TOO_LARGE, the payload has more than 65533 bytes.
-    """
-    if len(payload) > LONGEST_PAYLOAD:
-        raise PictureError(
-            Reason.METADATA_TOO_LARGE,
-            f"{len(payload)} bytes do not fit in one JPEG segment (marker 0x{marker:02X})",
-        )
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
 def jfif(density: tuple[int, int, int] | None) -> bytes:

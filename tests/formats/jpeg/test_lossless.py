@@ -9,7 +9,8 @@ from PIL import Image
 from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progressive
 from imgcompress.image.exif import orientation_only
-from imgcompress.image.jpeg_file import made_by_us, mark_segment, parse_jpeg, segment_bytes
+from imgcompress.image.jpeg_file import made_by_us, mark_segment, parse_jpeg
+from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.picture import Metadata
 
 
@@ -27,7 +28,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def with_segment(data: bytes, marker: int, payload: bytes) -> bytes:
-    return data[:2] + segment_bytes(marker, payload) + data[2:]
+    return data[:2] + segment(marker, payload) + data[2:]
 
 
 KINDS = {

@@ -7,6 +7,7 @@ from PIL import Image
 from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.jpeg import markers
 from imgcompress.formats.jpeg.encoder import CoefficientBatch, encode_baseline
+from imgcompress.image.jpeg_markers import COM, segment
 from imgcompress.image.picture import Metadata
 from imgcompress.image.sampling import SAMPLINGS
 
@@ -35,8 +36,8 @@ def exif(**tags: str) -> bytes:
 
 
 def test_segment() -> None:
-    assert markers.segment(markers.COM, b"abc") == b"\xff\xfe\x00\x05abc"
-    assert len(markers.segment(markers.COM, bytes(65533))) == 65537
+    assert segment(COM, b"abc") == b"\xff\xfe\x00\x05abc"
+    assert len(segment(COM, bytes(65533))) == 65537
 
 
 def test_jfif_bytes() -> None:
@@ -63,7 +64,7 @@ def test_pillow_finds_everything(size: int) -> None:
         exif=exif(maker="ours", model="theirs"),
         icc=profile,
         xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
-        segments=((0xED, b"Photoshop 3.0\x00"), (markers.COM, b"first")),
+        segments=((0xED, b"Photoshop 3.0\x00"), (COM, b"first")),
     )
     picture = open_with(markers.jfif(None) + markers.metadata_segments(metadata, [(0xEB, b"last")]))
     assert dict(picture.getexif()) == {0x010F: "ours", 0x0110: "theirs"}
@@ -84,7 +85,7 @@ def test_nothing_to_carry() -> None:
         Metadata(exif=bytes(65533 - 6 + 1)),
         Metadata(xmp=bytes(65533 - 29 + 1)),
         Metadata(icc=bytes(255 * 65519 + 1)),
-        Metadata(segments=((markers.COM, bytes(65534)),)),
+        Metadata(segments=((COM, bytes(65534)),)),
     ],
     ids=["exif", "xmp", "icc", "segment"],
 )
