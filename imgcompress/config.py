@@ -6,8 +6,6 @@ from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from imgcompress.errors import UsageError
 
 StripMode = Literal["none", "thumbnail", "gps", "all"]
@@ -259,6 +257,8 @@ class Config:
 
     def to_yaml(self) -> str:
         """The resolved settings, as a file that ``--config`` takes."""
+        import yaml
+
         return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
 
 

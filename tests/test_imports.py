@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+STAGES = (
+    "image.color",
+    "image.dct",
+    "image.planes",
+    "image.batch",
+    "image.statistics",
+    "perception.vgg",
+    "perception.distance",
+    "perception.attention",
+    "perception.masking",
+    "perception.objective",
+    "perception.ssimulacra2",
+    "quantization.deringing",
+    "quantization.loop",
+    "quantization.quantize",
+    "quantization.rates",
+    "quantization.shift",
+    "quantization.soft",
+    "quantization.symbols",
+    "quantization.tables",
+    "quantization.trellis",
+    "formats.jpeg.encoder",
+    "encode",
+)
+OTHERS = (
+    "PIL", "beartype", "imagecodecs", "jaxtyping", "jpeglib", "jsonargparse", "mozjpeg_lossless_optimization",
+    "pillow_avif", "piq", "rich", "safetensors", "scipy", "torchvision", "yaml",
+)  # fmt: skip
+
+
+def test_the_tensor_stages_need_nothing_but_torch() -> None:
+    script = f"import sys\nfor name in {OTHERS}: sys.modules[name] = None\n"
+    script += "".join(f"import imgcompress.{stage}\n" for stage in STAGES)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
