@@ -200,7 +200,7 @@ class Config:
             at that number, on average (``quantization.scale``). With ``quantization.tables: ijg`` it scales
             the tables, as in libjpeg.
         subsampling: 444, 422, 420, or auto: a source JPEG keeps its own; others get 420 below a target of
-            SSIMULACRA2 84 (quality 90) and 444 from there on.
+            SSIMULACRA2 90 and 444 from there on.
         device: where the tensors live; auto takes CUDA where there is one.
         batch_size: at most this many pictures of one size go through the stages together.
         jobs: threads that read, pack and write; 0 is one a core.
