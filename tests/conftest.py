@@ -15,6 +15,9 @@ from skimage import data  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+# With the wheel alone there are no benchmarks to test.
+collect_ignore = [] if (Path(__file__).resolve().parents[1] / "scripts" / "rd").is_dir() else ["scripts"]
+
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)  # the test runner already has a process a core
