@@ -6,8 +6,9 @@ import yaml
 
 from imgcompress.config import Config, load_config, refuse_nulls
 from imgcompress.errors import UsageError
+from imgcompress.resources import resource_path
 
-DEFAULTS = Path(__file__).resolve().parents[1] / "configs" / "default.yaml"
+DEFAULTS = resource_path("configs/default.yaml")
 
 
 def load(folder: Path, text: str | bytes) -> Config:

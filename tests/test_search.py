@@ -1,5 +1,4 @@
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,12 @@ from imgcompress.formats.jpeg.markers import jfif
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import read_picture
 from imgcompress.measure import Measure
+from imgcompress.resources import resource_path
 from imgcompress.search import Encoded, TargetEncoder
 from imgcompress.targets import METRICS, parse_target
 
 CPU = torch.device("cpu")
-PRESETS = Path(__file__).resolve().parents[1] / "configs" / "presets"
+PRESETS = resource_path("configs/presets")
 
 
 def crop(
