@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from imgcompress.config import Config
+from imgcompress.image.color import as_rgb, pad_to
 from imgcompress.perception.distance import load_distance
 from imgcompress.perception.ssimulacra2 import ssimulacra2
 from imgcompress.shapes import UInt8
@@ -80,7 +80,7 @@ class Measure:
             values = torch.as_tensor(ssim(*padded, data_range=1.0, reduction="none"))
         else:
             assert self._distance is not None
-            values = self._distance(_as_rgb(original), _as_rgb(result))
+            values = self._distance(as_rgb(original), as_rgb(result))
         numbers: list[float] = values.tolist()
         return numbers
 
@@ -98,9 +98,4 @@ def psnr(original: Tensor, result: Tensor) -> Tensor:
 
 def _enlarge(pixels: Tensor) -> Tensor:
     height, width = pixels.shape[-2:]
-    edges = (0, max(0, MIN_SIDE - width), 0, max(0, MIN_SIDE - height))
-    return functional.pad(pixels, edges, mode="replicate")
-
-
-def _as_rgb(pixels: Tensor) -> Tensor:
-    return pixels.expand(-1, 3, -1, -1)
+    return pad_to(pixels, max(height, MIN_SIDE), max(width, MIN_SIDE))

@@ -49,11 +49,24 @@ class BatchGeometry:
 
     def real_blocks(self, component: int, device: torch.device) -> Bool[Tensor, "batch down across"]:
         """True for the blocks that hold samples of the picture, over the padded grid."""
-        down, across = self.padded_grid(component)
-        grids = torch.tensor(self.grids(component), device=device)
-        inside_rows = torch.arange(down, device=device) < grids[:, :1]
-        inside_columns = torch.arange(across, device=device) < grids[:, 1:]
-        return inside_rows[:, :, None] & inside_columns[:, None, :]
+        return blocks_within(self.grids(component), self.padded_grid(component), device)
+
+
+def blocks_within(
+    grids: Sequence[tuple[int, int]], padded_grid: tuple[int, int], device: torch.device
+) -> Bool[Tensor, "batch down across"]:
+    """True for the blocks of each picture's own grid, over a common padded one.
+
+    Args:
+        grids: blocks (down, across), one pair a picture.
+        padded_grid: blocks (down, across) of the batch's tensors.
+        device: where the mask is made.
+    """
+    down, across = padded_grid
+    own = torch.tensor(grids, device=device)
+    inside_rows = torch.arange(down, device=device) < own[:, :1]
+    inside_columns = torch.arange(across, device=device) < own[:, 1:]
+    return inside_rows[:, :, None] & inside_columns[:, None, :]
 
 
 def batch_geometry(pictures: Sequence[Picture], sampling: Sampling) -> BatchGeometry:

@@ -15,6 +15,11 @@ RED, GREEN, BLUE = 0.299, 0.587, 0.114
 CHROMA_CENTER = 128.0
 
 
+def as_rgb(pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 3 height width"]:
+    """Gray as three equal channels, without a copy; RGB as it is."""
+    return pixels.expand(-1, 3, -1, -1)
+
+
 def rgb_to_gray(rgb: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch height width"]:
     """Luma of RGB.
 

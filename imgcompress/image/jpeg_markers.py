@@ -9,6 +9,11 @@ TEM, SOF0, SOF1, SOF2, DHT, JPG, DAC = 0x01, 0xC0, 0xC1, 0xC2, 0xC4, 0xC8, 0xCC
 RST0, RST7, SOI, EOI, SOS, DQT, DRI, DHP = 0xD0, 0xD7, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xDE
 APP0, APP1, APP2, APP10, APP13, APP14, APP15, COM = 0xE0, 0xE1, 0xE2, 0xEA, 0xED, 0xEE, 0xEF, 0xFE
 
+EXIF_NAME = b"Exif\0\0"
+XMP_NAME = b"http://ns.adobe.com/xap/1.0/\0"
+ICC_NAME = b"ICC_PROFILE\0"
+"""What the payloads of metadata segments begin with (CIPA DC-008; XMP, part 3, 1.1.3; ICC.1, B.4)."""
+
 LONGEST_PAYLOAD = 65535 - 2
 """Bytes in a segment beside the two of its length."""
 

@@ -13,15 +13,23 @@ from xml.parsers import expat
 from imgcompress.image import exif as exif_edit
 from imgcompress.image.exif import ExifError, TiffStructure, orientation_of, orientation_only
 from imgcompress.image.jpeg_file import JpegHeader, is_our_segment
-from imgcompress.image.jpeg_markers import APP0, APP1, APP2, APP13, APP14, APP15, COM
+from imgcompress.image.jpeg_markers import (
+    APP0,
+    APP1,
+    APP2,
+    APP13,
+    APP14,
+    APP15,
+    COM,
+    EXIF_NAME,
+    ICC_NAME,
+    XMP_NAME,
+)
 from imgcompress.image.picture import Metadata, Segment
 
 StripMode = Literal["none", "thumbnail", "gps", "all"]
 
-_EXIF = b"Exif\0\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-_ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 
 _MOST_INFLATED = 64 << 20
@@ -58,13 +66,18 @@ def from_jpeg(header: JpegHeader) -> Metadata:
     chunks: list[tuple[int, int, bytes]] = []
     carried: list[Segment] = []
     for marker, payload in header.segments:
-        if marker == APP1 and payload.startswith(_EXIF) and exif is None and len(payload) > len(_EXIF):
-            exif = payload[len(_EXIF) :]
-        elif marker == APP1 and payload.startswith(_XMP) and xmp is None:
-            xmp = payload[len(_XMP) :]
-        elif marker == APP2 and payload.startswith(_ICC) and len(payload) >= len(_ICC) + 2:
-            number, count = payload[len(_ICC) : len(_ICC) + 2]
-            chunks.append((number, count, payload[len(_ICC) + 2 :]))
+        if (
+            marker == APP1
+            and payload.startswith(EXIF_NAME)
+            and exif is None
+            and len(payload) > len(EXIF_NAME)
+        ):
+            exif = payload[len(EXIF_NAME) :]
+        elif marker == APP1 and payload.startswith(XMP_NAME) and xmp is None:
+            xmp = payload[len(XMP_NAME) :]
+        elif marker == APP2 and payload.startswith(ICC_NAME) and len(payload) >= len(ICC_NAME) + 2:
+            number, count = payload[len(ICC_NAME) : len(ICC_NAME) + 2]
+            chunks.append((number, count, payload[len(ICC_NAME) + 2 :]))
         elif marker == APP0 and payload.startswith(b"JFIF\0"):
             density = density or _jfif_density(payload)
         elif _is_carried(marker, payload):
@@ -80,8 +93,8 @@ def _is_carried(marker: int, payload: bytes) -> bool:
     return not (
         (marker == APP0 and payload.startswith((b"JFIF\0", b"JFXX\0")))
         or (marker == APP14 and payload.startswith(b"Adobe"))
-        or (marker == APP2 and payload.startswith((b"MPF\0", _ICC)))
-        or (marker == APP1 and payload in (_EXIF, _EXIF[:-1]))
+        or (marker == APP2 and payload.startswith((b"MPF\0", ICC_NAME)))
+        or (marker == APP1 and payload in (EXIF_NAME, EXIF_NAME[:-1]))
     )
 
 
@@ -129,8 +142,8 @@ def from_png(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
                 xmp = xmp or _raw_profile(text)
             elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
                 profile = _raw_profile(text)
-                if profile is not None and profile.startswith(_XMP):
-                    xmp = xmp or profile[len(_XMP) :]
+                if profile is not None and profile.startswith(XMP_NAME):
+                    xmp = xmp or profile[len(XMP_NAME) :]
                 else:
                     exif = exif or profile
     exif = _bare_exif(exif)
@@ -138,7 +151,7 @@ def from_png(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
 
 
 def _bare_exif(exif: bytes | None) -> bytes | None:
-    return (exif or b"").removeprefix(_EXIF) or None
+    return (exif or b"").removeprefix(EXIF_NAME) or None
 
 
 def _inflate(data: bytes) -> bytes | None:
@@ -366,8 +379,8 @@ def _with(
 def _edit_segments(segments: Iterable[Segment], *, gps: bool) -> tuple[Segment, ...]:
     result: list[Segment] = []
     for marker, payload in segments:
-        second_copy = marker == APP1 and payload.startswith((_EXIF, _XMP, _EXTENDED_XMP))
-        if second_copy and (gps or payload.startswith(_EXIF)):
+        second_copy = marker == APP1 and payload.startswith((EXIF_NAME, XMP_NAME, _EXTENDED_XMP))
+        if second_copy and (gps or payload.startswith(EXIF_NAME)):
             continue
         if marker == APP13 and payload.startswith(_PHOTOSHOP):
             edited = _edit_photoshop(payload[len(_PHOTOSHOP) :], gps=gps)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from imgcompress.config import ObjectiveConfig
+from imgcompress.image.color import as_rgb
 from imgcompress.perception.distance import PerceptualDistance
 from imgcompress.perception.masking import MaskedContrastReference
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
@@ -54,7 +55,7 @@ class MixedObjective:
         if weights.masked_contrast:
             yield weights.masked_contrast * _log(self._masked.distance(pixels))
         if weights.vgg and self._vgg is not None:
-            originals, results = (_as_rgb(picture) for picture in (self._originals, pixels))
+            originals, results = (as_rgb(picture) for picture in (self._originals, pixels))
             yield weights.vgg * _log(self._vgg(originals, results))
 
     def __call__(self, pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
@@ -69,10 +70,6 @@ class MixedObjective:
         chosen._ssimulacra2 = self._ssimulacra2.select(rows)
         chosen._masked = self._masked.select(rows)
         return chosen
-
-
-def _as_rgb(pixels: Tensor) -> Tensor:
-    return pixels.expand(-1, 3, -1, -1)
 
 
 def _log(distance: Tensor) -> Tensor:

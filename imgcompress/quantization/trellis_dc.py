@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from imgcompress.image.batch import blocks_within
 from imgcompress.image.sampling import Sampling
 from imgcompress.quantization.quantize import MAX_DC, round_half_away
 from imgcompress.quantization.symbols import magnitude_category
@@ -60,7 +61,10 @@ def trellis_dc(
     """
     with torch.no_grad():
         factors = sampling.factors(component)
-        real = _chains(_real_blocks(scaled, component, sampling, heights, widths), factors)
+        sizes = zip(heights, widths, strict=True)
+        grids = [sampling.block_grid(component, height, width) for height, width in sizes]
+        padded_grid = (scaled.shape[1], scaled.shape[2])
+        real = _chains(blocks_within(grids, padded_grid, scaled.device), factors)
         exact = _chains(scaled, factors)
         rounded = round_dc(exact)
         neighbors = torch.tensor([0.0, -1.0, 1.0], device=scaled.device)
@@ -71,20 +75,6 @@ def trellis_dc(
         state = _shortest_path(_step_costs(candidates, distortions, code_costs, real))
         chosen = candidates.gather(2, state[..., None]).squeeze(2)
         return _planes(torch.where(real, chosen, rounded), scaled.shape, factors)
-
-
-def _real_blocks(
-    plane: Tensor, component: int, sampling: Sampling, heights: Sequence[int], widths: Sequence[int]
-) -> Bool[Tensor, "batch down across"]:
-    """Whether a block holds samples of the picture."""
-    device = plane.device
-    grids = [
-        sampling.block_grid(component, height, width) for height, width in zip(heights, widths, strict=True)
-    ]
-    down, across = torch.tensor(grids, device=device).T[:, :, None, None]
-    row = torch.arange(plane.shape[1], device=device)[:, None]
-    real: Tensor = (row < down) & (torch.arange(plane.shape[2], device=device) < across)
-    return real
 
 
 def _chains(plane: Tensor, factors: tuple[int, int]) -> Tensor:

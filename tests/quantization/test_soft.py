@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -188,22 +189,6 @@ def test_laplacian_bits_have_gradients(device: torch.device) -> None:
     assert slope(bits, flat).isfinite().all()
 
 
-def flow_chart_bits(values: list[int], lengths: list[float]) -> float:
-    """AC bits of a block in zigzag order by T.81, figures F.2 and F.3."""
-    bits, run = 0.0, 0
-    for value in values[1:]:
-        if value == 0:
-            run += 1
-            continue
-        while run > 15:
-            bits += lengths[0xF0]
-            run -= 16
-        size = abs(value).bit_length()
-        bits += lengths[run << 4 | size] + size
-        run = 0
-    return bits + (lengths[0] if run else 0)
-
-
 def natural(in_zigzag: list[float]) -> Tensor:
     block = torch.empty(64)
     block[torch.tensor(ZIGZAG)] = torch.tensor(in_zigzag)
@@ -227,7 +212,9 @@ def test_expected_bits_are_exact_at_integers(scale: float, device: torch.device)
 @pytest.mark.parametrize(
     "places", [{1: 0.3, 2: -0.7}, {5: 1.4, 30: 0.5, 63: 0.25}, {1: 3.75, 20: -7.5, 21: 0.1, 60: 0.9}]
 )
-def test_expected_bits_are_the_mean_over_random_rounding(places: dict[int, float]) -> None:
+def test_expected_bits_are_the_mean_over_random_rounding(
+    places: dict[int, float], flow_chart_bits: Callable[[list[int], list[float]], float]
+) -> None:
     lengths = lengths_at_random(2)
     block = [0.0] * 64
     for position, value in places.items():

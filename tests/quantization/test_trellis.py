@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -28,22 +29,6 @@ def random_blocks(number: int, share: float, scale: float, seed: int = 0) -> Ten
     sign = torch.randint(0, 2, shape, generator=generator) * 2 - 1
     values = -scale * torch.log(1 - torch.rand(shape, generator=generator)) * sign
     return values.masked_fill(torch.rand(shape, generator=generator) > share, 0)
-
-
-def flow_chart_bits(values: list[int], lengths: list[float]) -> float:
-    """AC bits of a block in zigzag order by T.81, figures F.2 and F.3."""
-    bits, run = 0.0, 0
-    for value in values[1:]:
-        if value == 0:
-            run += 1
-            continue
-        while run > 15:
-            bits += lengths[0xF0]
-            run -= 16
-        size = abs(value).bit_length()
-        bits += lengths[run << 4 | size] + size
-        run = 0
-    return bits + (lengths[0] if run else 0)
 
 
 def decide(scaled: Tensor, lengths: Tensor, lam: float, weights: Tensor | None = None) -> Tensor:
@@ -82,7 +67,10 @@ PLACES = {
 @pytest.mark.parametrize("lam", [0.02, 0.1, 0.5])
 @pytest.mark.parametrize("places", PLACES.values(), ids=PLACES.keys())
 def test_no_combination_of_candidates_is_cheaper(
-    places: tuple[int, ...], lam: float, device: torch.device
+    places: tuple[int, ...],
+    lam: float,
+    device: torch.device,
+    flow_chart_bits: Callable[[list[int], list[float]], float],
 ) -> None:
     generator = torch.Generator().manual_seed(len(places))
     for trial in range(4):

@@ -16,10 +16,13 @@ from imgcompress.image.jpeg_markers import (
     COM,
     DHT,
     DQT,
+    EXIF_NAME,
+    ICC_NAME,
     LONGEST_PAYLOAD,
     SOF0,
     SOF1,
     SOS,
+    XMP_NAME,
     segment,
 )
 from imgcompress.image.picture import Metadata, Segment
@@ -32,10 +35,7 @@ EOI = b"\xff\xd9"
 LONGEST_SIDE = 65500
 """libjpeg refuses longer sides (JPEG_MAX_DIMENSION), though the format has room for 65535."""
 
-_EXIF = b"Exif\x00\x00"
-_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
-_ICC = b"ICC_PROFILE\x00"
-_ICC_CHUNK = LONGEST_PAYLOAD - len(_ICC) - 2
+_ICC_CHUNK = LONGEST_PAYLOAD - len(ICC_NAME) - 2
 
 
 def jfif(density: tuple[int, int, int] | None) -> bytes:
@@ -61,7 +61,7 @@ def icc_segments(profile: bytes) -> bytes:
     if len(chunks) > 255:
         raise PictureError(Reason.METADATA_TOO_LARGE, f"the ICC profile has {len(profile)} bytes")
     return b"".join(
-        segment(APP2, _ICC + bytes((number, len(chunks))) + chunk)
+        segment(APP2, ICC_NAME + bytes((number, len(chunks))) + chunk)
         for number, chunk in enumerate(chunks, start=1)
     )
 
@@ -82,9 +82,9 @@ def metadata_segments(metadata: Metadata, extra: Iterable[Segment] = ()) -> byte
     """
     parts = []
     if metadata.exif is not None:
-        parts.append(segment(APP1, _EXIF + metadata.exif))
+        parts.append(segment(APP1, EXIF_NAME + metadata.exif))
     if metadata.xmp is not None:
-        parts.append(segment(APP1, _XMP + metadata.xmp))
+        parts.append(segment(APP1, XMP_NAME + metadata.xmp))
     if metadata.icc is not None:
         parts.append(icc_segments(metadata.icc))
     for marker, payload in (*metadata.segments, *extra):
