@@ -6,12 +6,13 @@ are interleaved: every round times every stage once, and the table shows the med
 
 import argparse
 import io
+import multiprocessing
 import statistics
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from imgcompress.image.read import read_picture
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
 from imgcompress.perception.objective import MixedObjective
-from imgcompress.perception.ssimulacra2 import ssimulacra2
+from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference, ssimulacra2
 from imgcompress.quantization.loop import refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
 from imgcompress.quantization.scale import score_of_quality, step_of_score
@@ -190,7 +191,56 @@ def _closed_loop(
             rounds=1,
         ),
     )
-    bench.time("SSIMULACRA2", lambda: ssimulacra2(coded, coded.flip(0)))
+    bench.time("SSIMULACRA2: score", lambda: ssimulacra2(coded, coded.flip(0)))
+    reference = bench.time("SSIMULACRA2: originals", lambda: Ssimulacra2Reference(coded))
+    bench.time("SSIMULACRA2: distance, gradient", lambda: _gradient(reference, coded.flip(0)))
+
+
+def _gradient(reference: Ssimulacra2Reference, pixels: torch.Tensor) -> torch.Tensor:
+    with torch.enable_grad():
+        leaf = pixels.detach().requires_grad_()
+        return torch.autograd.grad(reference.distance(leaf).sum(), leaf)[0]
+
+
+def ssimulacra2_memory(device: str) -> dict[str, float | None]:
+    """MB a megapixel that a score, and a distance with its gradient, need beside the two pictures.
+
+    Each in a process of its own, as memory that another step has given back would not be seen to grow.
+    """
+    steps = {"score": False, "distance, gradient": True}
+    growth = {}
+    for name, with_gradient in steps.items():
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            growth[name] = pool.submit(_peak_growth, device, with_gradient).result()
+    return growth
+
+
+def _peak_growth(device: str, with_gradient: bool, size: tuple[int, int] = (1024, 2048)) -> float | None:
+    """MB a megapixel by which the peak grows in one call, the originals' planes included; None if unknown."""
+
+    def step(height: int, width: int) -> Callable[[], object]:
+        original, test = torch.rand(2, 1, 3, height, width, device=device)
+        if with_gradient:
+            return lambda: _gradient(Ssimulacra2Reference(original), test)
+        return lambda: ssimulacra2(original, test)
+
+    step(64, 64)()  # what the libraries load and keep on their first call
+    measured = step(*size)
+    before = _peak_bytes(device)
+    measured()
+    after = _peak_bytes(device)
+    return None if before is None or after is None else (after - before) / (size[0] * size[1])
+
+
+def _peak_bytes(device: str) -> float | None:
+    if device == "cuda":
+        return float(torch.cuda.max_memory_allocated())
+    # Not getrusage: its ru_maxrss starts with the resident size of the process that started this one.
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return 1024.0 * int(lines["VmHWM"].split()[0])
 
 
 def _power_of_two(bench: Bench, coefficients: torch.Tensor) -> None:
@@ -260,6 +310,10 @@ def main() -> None:
             f"peak {stats['allocated_bytes.all.peak'] / 1e6:.0f} MB"
         )
     console.print(f"peak memory of the process: {peak_megabytes():,.0f} MB")
+    counted = "device memory" if compressor.device.type == "cuda" else "resident memory, a fresh process each"
+    for name, growth in ssimulacra2_memory(compressor.device.type).items():
+        said = "an unknown amount" if growth is None else f"about {growth:,.0f} MB/Mpx"
+        console.print(f"SSIMULACRA2: {name}: peak grows by {said} ({counted}, one picture of 2.1 Mpx)")
 
 
 if __name__ == "__main__":

@@ -36,12 +36,14 @@ class Encoded:
     """A file and how long making it took.
 
     Attributes:
-        data: the JPEG.
-        seconds: one encode, lossless optimization of the scans included.
+        data: the JPEG; empty where a target cannot be reached.
+        seconds: making it, lossless optimization of the scans included.
+        encodes: how many encodings a search took.
     """
 
     data: bytes
     seconds: float
+    encodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,10 @@ class Cache:
         """The file under a key, made where it is missing."""
         data_path, note_path = (self._path("encodes", key, suffix) for suffix in (".jpg", ".json"))
         if note_path.exists():
-            return Encoded(data_path.read_bytes(), json.loads(note_path.read_text())["seconds"])
+            return Encoded(data_path.read_bytes(), **json.loads(note_path.read_text()))
         result = make()
         _write(data_path, result.data)
-        _write(note_path, json.dumps({"seconds": result.seconds}).encode())
+        _write(note_path, json.dumps({"seconds": result.seconds, "encodes": result.encodes}).encode())
         return result
 
     def score(self, key: str, make: Callable[[], float]) -> float:

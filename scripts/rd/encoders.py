@@ -19,6 +19,7 @@ from PIL import Image
 
 import imgcompress
 from imgcompress.config import Config, load_config
+from imgcompress.errors import Reason
 from rd.cache import Encoded, source_digest
 from rd.pictures import Pixels
 
@@ -61,26 +62,25 @@ def peer_specs() -> list[EncoderSpec]:
     ]
 
 
-def our_spec(path: Path, device: Literal["cpu", "cuda"]) -> EncoderSpec:
+def our_spec(path: Path, device: Literal["cpu", "cuda"], target: str | None = None) -> EncoderSpec:
     """This project's encoder with the settings of a YAML file, named after it.
 
     Args:
-        path: what ``--config`` takes. Its quality is replaced point by point.
+        path: what ``--config`` takes. Without a target its quality is replaced point by point, and chroma
+            is halved as the peers' is, unless the file says otherwise.
         device: "cpu" or "cuda".
+        target: what the tool's own search is to hit; None encodes once at a quality.
 
     Raises:
         UsageError: the file is wrong.
     """
     # One picture, one thread and one encode at a time; the benchmark judges quality itself.
-    config = replace(
-        load_config(path),
-        device=device,
-        batch_size=1,
-        jobs=1,
-        verify="decode",
-        max_encodes=1,
-        subsampling="420",
-    )
+    config = replace(load_config(path), device=device, batch_size=1, jobs=1, verify="decode", target=target)
+    if target is None:
+        subsampling = "420" if config.subsampling == "auto" else config.subsampling
+        config = replace(config, max_encodes=1, subsampling=subsampling)
+    elif config.max_encodes == 1:
+        config = replace(config, max_encodes=Config.max_encodes)
     settings = yaml.safe_load(config.to_yaml())
     del settings["quality"]
     identity = {
@@ -167,6 +167,8 @@ class _Ours:
         started = time.perf_counter()
         outcome = compressor.compress([source], self._pool)[0]
         seconds = time.perf_counter() - started
+        if outcome.reason is Reason.TARGET_UNREACHABLE:
+            return Encoded(b"", seconds, outcome.settings["encodes"])
         if outcome.status is not Status.RECOMPRESSED or outcome.data is None:
             raise RuntimeError(f"not encoded: {outcome.reason}, {outcome.error}")
-        return Encoded(outcome.data, seconds)
+        return Encoded(outcome.data, seconds, outcome.settings["encodes"])

@@ -45,6 +45,11 @@ class Task:
     vgg: bool
     cache: Path
 
+    @property
+    def title(self) -> str:
+        """For the line of progress."""
+        return f"{self.picture.name}, {self.encoder.name}"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -125,30 +130,11 @@ def _ssimulacra2(points: dict[int, Point]) -> dict[int, float]:
 
 
 def _point(task: Task, quality: int, judges: Sequence[Metric]) -> Point:
-    encoded = encode(task, quality)
+    encoded = encode(task.picture, task.encoder, quality, task.cache)
     scores: dict[str, float] = {}
-    result: Pixels | None = None
     for judge in judges:
-        if judge.name != SSIMULACRA2 and not MAIN[0] <= scores[SSIMULACRA2] <= HIGH[1]:
-            continue
-        key = key_of(
-            {
-                "reference": task.picture.hash,
-                "file": digest(encoded.data),
-                "decoder": version("pillow"),
-                "metric": judge.name,
-                "version": judge.version,
-            }
-        )
-
-        def judged(judge: Metric = judge) -> float:
-            nonlocal result
-            if result is None:
-                with Image.open(io.BytesIO(encoded.data)) as image:
-                    result = np.array(image.convert("RGB"))
-            return judge.measure(task.picture.pixels, result)
-
-        scores[judge.name] = Cache(task.cache).score(key, judged)
+        if judge.name == SSIMULACRA2 or MAIN[0] <= scores[SSIMULACRA2] <= HIGH[1]:
+            scores[judge.name] = score(task.picture, encoded.data, judge, task.cache)
     return Point(
         task.picture.name,
         task.encoder.name,
@@ -160,11 +146,29 @@ def _point(task: Task, quality: int, judges: Sequence[Metric]) -> Point:
     )
 
 
-def encode(task: Task, quality: int) -> Encoded:
+def score(picture: PictureFile, data: bytes, judge: Metric, cache: Path) -> float:
+    """What a metric says of a file as Pillow decodes it, from the cache where it is there."""
+    key = key_of(
+        {
+            "reference": picture.hash,
+            "file": digest(data),
+            "decoder": version("pillow"),
+            "metric": judge.name,
+            "version": judge.version,
+        }
+    )
+    return Cache(cache).score(key, lambda: judge.measure(picture.pixels, _decode(data)))
+
+
+def _decode(data: bytes) -> Pixels:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def encode(picture: PictureFile, encoder: EncoderSpec, quality: int, cache: Path) -> Encoded:
     """The file of one quality, from the cache where it is."""
-    identity = dict(task.encoder.identity)
-    key = key_of({"picture": task.picture.hash, "encoder": identity, "quality": quality})
-    return Cache(task.cache).encoded(key, lambda: _encoder(task.encoder)(task.picture.pixels, quality))
+    key = key_of({"picture": picture.hash, "encoder": dict(encoder.identity), "quality": quality})
+    return Cache(cache).encoded(key, lambda: _encoder(encoder)(picture.pixels, quality))
 
 
 _built: dict[str, Callable[[Pixels, int], Encoded]] = {}

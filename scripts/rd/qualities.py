@@ -1,6 +1,6 @@
 """Which quality numbers to try so that a curve's points cover a range of scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -25,6 +25,31 @@ def next_qualities(
     inside = [score for score in measured.values() if low <= score <= high]
     missed = [target for target in targets if all(abs(score - target) > reach for score in inside)]
     return sorted({_quality_for(target, measured) for target in missed} - measured.keys())
+
+
+def bracket(score_of: Callable[[int], float], wanted: float, start: Sequence[int]) -> tuple[int, int] | None:
+    """Two neighboring qualities, the lower one's score below what is wanted and the upper one's not.
+
+    Args:
+        score_of: measures a quality.
+        wanted: a score.
+        start: at least one quality to begin with.
+
+    Returns:
+        None where no quality is below, or none above. Where the scores do not rise steadily there may be
+        several such pairs; one of them is found.
+    """
+    measured = {quality: score_of(quality) for quality in start}
+    while True:
+        lower = max((quality for quality, score in measured.items() if score < wanted), default=_LOWEST - 1)
+        upper = min((quality for quality in measured if quality > lower), default=_HIGHEST + 1)
+        if upper - lower == 1:
+            return (lower, upper) if lower >= _LOWEST and upper <= _HIGHEST else None
+        # Every third step halves: interpolation alone creeps along where the curve is bent.
+        halve = (len(measured) - len(start)) % 3 == 2
+        quality = (lower + upper) // 2 if halve else _quality_for(wanted, measured)
+        quality = min(max(quality, lower + 1), upper - 1)
+        measured[quality] = score_of(quality)
 
 
 def _quality_for(target: float, measured: Mapping[int, float]) -> int:

@@ -46,13 +46,13 @@ def write_points(path: Path, points: Sequence[Point], metrics: Sequence[Metric])
         for p in points
     )
     heading = ("picture", "encoder", "quality", "bytes", "bits_per_pixel", "megapixels", "seconds", *names)
-    _write_csv(path, heading, rows)
+    write_csv(path, heading, rows)
 
 
 def write_rates(path: Path, rates: Sequence[Rate]) -> None:
     """One line a BD-rate."""
     rows = ((r.picture, r.encoder, r.peer, r.metric, f"{r.percent:.3f}") for r in rates)
-    _write_csv(path, ("picture", "encoder", "peer", "metric", "bd_rate_percent"), rows)
+    write_csv(path, ("picture", "encoder", "peer", "metric", "bd_rate_percent"), rows)
 
 
 def write_encoders(path: Path, specs: Sequence[EncoderSpec]) -> None:
@@ -61,7 +61,8 @@ def write_encoders(path: Path, specs: Sequence[EncoderSpec]) -> None:
     path.write_text(json.dumps(identities, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A heading and rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(heading)
@@ -77,7 +78,11 @@ def markdown(
 ) -> str:
     """The whole report."""
     ours = list(dict.fromkeys(rate.encoder for rate in rates))
-    parts = ["# Rate-distortion", f"`{setting.command}`", "\n".join(_lists(pictures, setting.fitted_on))]
+    parts = [
+        "# Rate-distortion",
+        f"`{setting.command}`",
+        "\n".join(picture_lists(pictures, setting.fitted_on)),
+    ]
     parts.append(
         "BD-rate in percent (PCHIP on log bytes over the score), negative: fewer bytes than the peer. Mean "
         "over pictures [95 % bootstrap interval over pictures] (pictures where ours is larger / pictures; "
@@ -95,7 +100,7 @@ def markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _lists(pictures: Sequence[PictureFile], fitted_on: Sequence[PictureFile] | None) -> list[str]:
+def picture_lists(pictures: Sequence[PictureFile], fitted_on: Sequence[PictureFile] | None) -> list[str]:
     """Which pictures decide and which had a hand in the constants."""
     reported = f"Reported on ({len(pictures)}): {', '.join(picture.name for picture in pictures)}  "
     if fitted_on is None:
@@ -114,7 +119,7 @@ def _summary_table(encoder: str, rates: Sequence[Rate], metrics: Sequence[Metric
     peers = (*PEERS, BETTER, HIGH_PEER)
     lines = [f"| {encoder}, against | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
     for metric in metrics:
-        cells = [_cell(summarize(_percents(rates, encoder, peer, metric.name))) for peer in peers]
+        cells = [summary_cell(summarize(_percents(rates, encoder, peer, metric.name))) for peer in peers]
         lines.append(f"| {metric.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -123,7 +128,8 @@ def _percents(rates: Sequence[Rate], encoder: str, peer: str, metric: str) -> li
     return [r.percent for r in rates if (r.encoder, r.peer, r.metric) == (encoder, peer, metric)]
 
 
-def _cell(summary: Summary) -> str:
+def summary_cell(summary: Summary) -> str:
+    """Mean, interval, on how many pictures ours is larger, and the worst."""
     if summary.count == 0:
         return "none"
     return (

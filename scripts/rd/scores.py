@@ -149,7 +149,7 @@ def _psnr(reference: Pixels, result: Pixels) -> float:
 @cache
 def _vgg_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     from imgcompress.config import PerceptionConfig
-    from imgcompress.verify import load_distance
+    from imgcompress.perception.distance import load_distance
 
     return load_distance(PerceptionConfig(), torch.device("cpu"))
 
