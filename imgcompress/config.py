@@ -116,15 +116,17 @@ class ObjectiveConfig:
     Attributes:
         ssimulacra2: SSIMULACRA2's weighted sum before its final curve.
         masked_contrast: a 3-norm of the error's contrast, masked by the picture's.
+        cvvdp: visible contrast differences after ColorVideoVDP.
         vgg: the VGG distance (seconds a megapixel and round on a CPU).
     """
 
     ssimulacra2: float = 0.4
-    masked_contrast: float = 0.6
+    masked_contrast: float = 0.45
+    cvvdp: float = 0.15
     vgg: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_weights("objective", (self.ssimulacra2, self.masked_contrast, self.vgg))
+        _check_weights("objective", (self.ssimulacra2, self.masked_contrast, self.cvvdp, self.vgg))
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("loop:\n  shift: 1.5", "loop.shift"),
         ("loop:\n  luma_lambda: -1", "loop.luma_lambda"),
         ("loop:\n  chroma_lambda: .inf", "loop.chroma_lambda"),
-        ("objective:\n  ssimulacra2: 0\n  masked_contrast: 0", "objective"),
+        ("objective:\n  ssimulacra2: 0\n  masked_contrast: 0\n  cvvdp: 0", "objective"),
         ("objective:\n  vgg: -1", "objective"),
         ("strip: everything", "strip"),
         ("verify: psnr", "verify"),

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from imgcompress.config import ObjectiveConfig
 from imgcompress.image.color import as_rgb
+from imgcompress.perception.cvvdp import CvvdpReference
 from imgcompress.perception.distance import PerceptualDistance
 from imgcompress.perception.masking import MaskedContrastReference
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
@@ -37,8 +38,9 @@ class MixedObjective:
         self._originals = originals
         self._weights = weights
         self._vgg = vgg
-        self._ssimulacra2 = Ssimulacra2Reference(originals)
-        self._masked = MaskedContrastReference(originals)
+        self._ssimulacra2 = Ssimulacra2Reference(originals) if weights.ssimulacra2 else None
+        self._masked = MaskedContrastReference(originals) if weights.masked_contrast else None
+        self._cvvdp = CvvdpReference(originals) if weights.cvvdp else None
 
     def terms(self, pixels: Float[Tensor, "batch channels height width"]) -> Iterator[Tensor]:
         """The terms of log D, each computed when it is asked for, so that no two need memory at once.
@@ -50,10 +52,12 @@ class MixedObjective:
             Tensors ``[batch]``, any real numbers; finite gradients.
         """
         weights = self._weights
-        if weights.ssimulacra2:
+        if self._ssimulacra2 is not None:
             yield weights.ssimulacra2 * _log(self._ssimulacra2.distance(pixels))
-        if weights.masked_contrast:
+        if self._masked is not None:
             yield weights.masked_contrast * _log(self._masked.distance(pixels))
+        if self._cvvdp is not None:
+            yield weights.cvvdp * _log(self._cvvdp.distance(pixels))
         if weights.vgg and self._vgg is not None:
             originals, results = (as_rgb(picture) for picture in (self._originals, pixels))
             yield weights.vgg * _log(self._vgg(originals, results))
@@ -67,8 +71,9 @@ class MixedObjective:
         chosen = object.__new__(MixedObjective)
         chosen._weights, chosen._vgg = self._weights, self._vgg
         chosen._originals = self._originals[rows]
-        chosen._ssimulacra2 = self._ssimulacra2.select(rows)
-        chosen._masked = self._masked.select(rows)
+        chosen._ssimulacra2 = self._ssimulacra2 and self._ssimulacra2.select(rows)
+        chosen._masked = self._masked and self._masked.select(rows)
+        chosen._cvvdp = self._cvvdp and self._cvvdp.select(rows)
         return chosen
 
 

@@ -51,7 +51,7 @@ def ijg_tables(quality: int, device: torch.device | str = "cpu") -> Float[Tensor
 
 # Fitted on 384x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23, by bytes at equal SSIMULACRA2 (PyPI's) and
 # butteraugli (3-norm) with the loop's constants. Steeper tables gain on the first and lose on the second.
-_TILTS = (0.75, 0.95, 0.85)
+_TILTS = (0.85, 1.05, 0.95)
 """Slope of the logarithm of a luma step over the logarithm of 1 + frequency: smooth, texture, edge."""
 _CHROMA_TILT = 0.8
 _CHROMA_RATIO = 0.85

@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from imgcompress.config import ObjectiveConfig, PerceptionConfig
+from imgcompress.perception.cvvdp import CvvdpReference
 from imgcompress.perception.distance import PerceptualDistance, load_distance
 from imgcompress.perception.masking import MaskedContrastReference
 from imgcompress.perception.objective import MixedObjective
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
 
-ALL = ObjectiveConfig(ssimulacra2=0.3, masked_contrast=0.5, vgg=0.2)
+ALL = ObjectiveConfig(ssimulacra2=0.3, masked_contrast=0.3, cvvdp=0.2, vgg=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +32,19 @@ def test_it_is_the_mixture_of_logarithms(photo: torch.Tensor, vgg: PerceptualDis
     tests = noisy(originals, 0.05)
     expected = (
         0.3 * Ssimulacra2Reference(originals).distance(tests).log()
-        + 0.5 * MaskedContrastReference(originals).distance(tests).log()
+        + 0.3 * MaskedContrastReference(originals).distance(tests).log()
+        + 0.2 * CvvdpReference(originals).distance(tests).log()
         + 0.2 * vgg(originals, tests).log()
     )
     torch.testing.assert_close(MixedObjective(originals, ALL, vgg)(tests), expected)
 
 
-@pytest.mark.parametrize("name", ["ssimulacra2", "masked_contrast", "vgg"])
+@pytest.mark.parametrize("name", ["ssimulacra2", "masked_contrast", "cvvdp", "vgg"])
 def test_each_distance_alone_prefers_less_damage(
     name: str, photo: torch.Tensor, vgg: PerceptualDistance
 ) -> None:
-    weights = ObjectiveConfig(**({"ssimulacra2": 0.0, "masked_contrast": 0.0, "vgg": 0.0} | {name: 1.0}))
+    none = dict.fromkeys(("ssimulacra2", "masked_contrast", "cvvdp", "vgg"), 0.0)
+    weights = ObjectiveConfig(**(none | {name: 1.0}))
     originals = pictures(photo)
     objective = MixedObjective(originals, weights, vgg)
     equal, light, heavy = (objective(noisy(originals, strength)) for strength in (0.0, 0.02, 0.1))
