@@ -1,5 +1,7 @@
 """Starting tables: the standard's examples, and ours by quality and by what a picture's blocks are."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -49,20 +51,36 @@ def ijg_tables(quality: int, device: torch.device | str = "cpu") -> Float[Tensor
     return torch.floor((base * percent + 50) / 100).clamp(1, MAX_STEP)
 
 
-# Fitted on 384x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23, by bytes at equal SSIMULACRA2 (PyPI's) and
-# butteraugli (3-norm) with the loop's constants. Steeper tables gain on the first and lose on the second.
-_TILTS = (0.85, 1.05, 0.95)
-"""Slope of the logarithm of a luma step over the logarithm of 1 + frequency: smooth, texture, edge."""
-_CHROMA_TILT = 0.8
-_CHROMA_RATIO = 0.85
-"""Chroma steps relative to luma steps at the reference frequency."""
-_DC_RATIOS = (0.5, 0.6)
-"""DC steps of luma and chroma relative to the step at the reference frequency: the eye sees blocks."""
-_REFERENCE_RADIUS = 2.0
+@dataclass(frozen=True)
+class TableShape:
+    """What our tables look like, whatever the quality.
+
+    Attributes:
+        tilts: slope of the logarithm of a luma step over the logarithm of 1 + frequency, where all blocks are
+            smooth, texture or edge.
+        chroma_tilt: the same for chroma.
+        chroma_ratio: chroma steps relative to luma steps at the reference frequency.
+        dc_ratios: DC steps of luma and chroma relative to the step at the reference frequency.
+    """
+
+    tilts: tuple[float, float, float]
+    chroma_tilt: float
+    chroma_ratio: float
+    dc_ratios: tuple[float, float]
+
+
+SHAPE = TableShape((0.85, 1.05, 0.95), 0.8, 0.85, (0.5, 0.6))
+"""Fitted on 512x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23 at 4:2:0, by bytes at equal SSIMULACRA2,
+butteraugli (3-norm), ColorVideoVDP and MS-SSIM with the loop's constants. Steeper tables gain on all but
+butteraugli, coarser chroma on butteraugli alone."""
+REFERENCE_RADIUS = 2.0
+"""Cycles a block, at which the tables' scale is read."""
 
 
 def imgcompress_tables(
-    reference_steps: Float[Tensor, "batch"], class_shares: Float[Tensor, "batch 3"]
+    reference_steps: Float[Tensor, "batch"],
+    class_shares: Float[Tensor, "batch 3"],
+    shape: TableShape = SHAPE,
 ) -> Float[Tensor, "batch 2 8 8"]:
     """Our starting tables for luma and chroma, mixed by what the blocks of a picture are.
 
@@ -70,8 +88,9 @@ def imgcompress_tables(
     there is more to hide an error behind. The mixture is one of logarithms.
 
     Args:
-        reference_steps: the luma step at the reference frequency (2 cycles a block) of each picture, > 0.
+        reference_steps: the luma step at the reference frequency of each picture, > 0.
         class_shares: shares of smooth, texture and edge blocks, sum 1.
+        shape: how the steps grow.
 
     Returns:
         Integer steps in [1, 255], natural order.
@@ -79,11 +98,11 @@ def imgcompress_tables(
     device = class_shares.device
     frequency = torch.arange(8, dtype=torch.float32, device=device)
     radius = torch.sqrt(frequency[:, None].square() + frequency.square())
-    growth = torch.log((1 + radius) / (1 + _REFERENCE_RADIUS))
-    tilts = class_shares @ torch.tensor(_TILTS, device=device)
+    growth = torch.log((1 + radius) / (1 + REFERENCE_RADIUS))
+    tilts = class_shares @ torch.tensor(shape.tilts, device=device)
     luma = torch.exp(tilts[:, None, None] * growth)
-    chroma = (_CHROMA_RATIO * torch.exp(_CHROMA_TILT * growth)).expand_as(luma)
+    chroma = (shape.chroma_ratio * torch.exp(shape.chroma_tilt * growth)).expand_as(luma)
     tables = torch.stack((luma, chroma), dim=1)
-    tables[:, 0, 0, 0] = _DC_RATIOS[0]
-    tables[:, 1, 0, 0] = _DC_RATIOS[1] * _CHROMA_RATIO
+    tables[:, 0, 0, 0] = shape.dc_ratios[0]
+    tables[:, 1, 0, 0] = shape.dc_ratios[1] * shape.chroma_ratio
     return torch.round(tables * reference_steps[:, None, None, None]).clamp(1, MAX_STEP)
