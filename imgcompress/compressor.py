@@ -12,13 +12,13 @@ from torch import Tensor
 
 from imgcompress import __version__
 from imgcompress.config import Config
-from imgcompress.encode import Layout, choose_layout
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progressive
 from imgcompress.formats.jpeg.markers import jfif, metadata_segments
 from imgcompress.image.jpeg_file import mark_segment
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Picture
+from imgcompress.layout import Layout, choose_layout
 from imgcompress.records import Status
 from imgcompress.search import Encoded, TargetEncoder
 from imgcompress.verify import Verdict, Verifier, decode_again
@@ -173,7 +173,7 @@ class Compressor:
             raise PictureError(Reason.ALPHA, "JPEG has no alpha channel")
         if picture.bit_depth > 8:
             raise PictureError(Reason.DEEP_COLOR, f"JPEG cannot hold {picture.bit_depth} bits a channel")
-        layout = choose_layout(picture, self.config.subsampling, self._encoder.nominal_score)
+        layout = choose_layout(picture, self.config.subsampling, self._encoder.nominal_score, self.device)
         metadata = strip(picture.metadata, self.config.strip)
         header = jfif(metadata.density) + metadata_segments(metadata, self._mark)
         return _Job(index, source, layout, header)

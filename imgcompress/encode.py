@@ -17,65 +17,16 @@ from imgcompress.image.buffers import BufferPool
 from imgcompress.image.dct import forward_dct, inverse_dct
 from imgcompress.image.picture import Picture
 from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
-from imgcompress.image.sampling import SAMPLINGS, Sampling
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
+from imgcompress.layout import Layout
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
 from imgcompress.perception.distance import PerceptualDistance, load_distance
 from imgcompress.perception.objective import MixedObjective
 from imgcompress.quantization.deringing import overshoot_clipped
-from imgcompress.quantization.loop import LoopState, refine, start
+from imgcompress.quantization.loop import LambdaScales, LoopState, decide, refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
-from imgcompress.quantization.tables import ijg_tables, imgcompress_tables
+from imgcompress.quantization.tables import ijg_tables, imgcompress_tables, whole_steps
 from imgcompress.shapes import Float, Int
-
-SCORE_OF_FULL_CHROMA = 90.0
-"""From this target on, ``subsampling: auto`` keeps all chroma samples of sources that are no JPEGs."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the pictures of one batch have in common.
-
-    Attributes:
-        sampling: the layout of the frame that is written.
-        padded_size: height and width in whole MCUs, pixels.
-        on_source_grid: the coefficients come from the source JPEG itself, not from its pixels.
-        table_of_component: the number of each component's table; three where a source JPEG has different
-            ones for Cb and Cr.
-    """
-
-    sampling: Sampling
-    padded_size: tuple[int, int]
-    on_source_grid: bool
-    table_of_component: tuple[int, ...]
-
-
-def choose_layout(picture: Picture, subsampling: str, score: float) -> Layout:
-    """Decides how a picture is coded; pictures with equal layouts can share a batch.
-
-    A source JPEG that keeps its sampling is recompressed on its own grid, from its stored coefficients.
-
-    Args:
-        picture: the source.
-        subsampling: "444", "422", "420" or "auto".
-        score: SSIMULACRA2 that is aimed at, about.
-    """
-    source = picture.jpeg
-    if picture.is_gray:
-        name = "gray"
-    elif subsampling != "auto":
-        name = subsampling
-    elif source is not None:
-        name = source.subsampling if source.subsampling in SAMPLINGS else "444"
-    else:
-        name = "444" if score >= SCORE_OF_FULL_CHROMA else "420"
-    sampling = SAMPLINGS[name]
-    on_source_grid = source is not None and source.coefficients is not None and source.subsampling == name
-    table_of_component: tuple[int, ...] = (0, 1, 1)[: sampling.components]
-    if on_source_grid and source is not None and not torch.equal(source.tables[1:2], source.tables[2:3]):
-        table_of_component = (0, 1, 2)
-    padded_size = sampling.padded_size(picture.height, picture.width)
-    return Layout(sampling, padded_size, on_source_grid, table_of_component)
 
 
 @dataclass(frozen=True)
@@ -157,7 +108,7 @@ class Encoder:
 
         Args:
             pictures: 8-bit pictures of this layout.
-            layout: from :func:`choose_layout`.
+            layout: from :func:`imgcompress.layout.choose_layout`.
 
         Returns:
             The batch; it is valid until the next one is prepared.
@@ -182,49 +133,52 @@ class Encoder:
 
     @torch.no_grad()
     def quantize(
-        self, prepared: Prepared, reference_steps: Sequence[float], earlier: Quantized | None = None
+        self,
+        prepared: Prepared,
+        reference_steps: Sequence[float],
+        earlier: Quantized | None = None,
+        rounds: int | None = None,
     ) -> Quantized:
         """Quantizes a batch.
 
         Args:
             prepared: the batch.
             reference_steps: how coarse each picture becomes; no matter for ``quantization.tables: ijg``.
-            earlier: the same pictures with other steps, whose loop one more round goes on with.
+            earlier: the same pictures with other steps, with whose weights and targets the loop goes on.
+            rounds: of the loop; None for what the settings say.
         """
-        tables = self._tables(prepared, reference_steps)
+        tables, lambda_scales = self._tables(prepared, reference_steps)
         steps = [tables[:, number] for number in prepared.layout.table_of_component]
-        settings = self._config.quantization
+        dead_zone = self._config.quantization
         coefficients = prepared.coefficients
         if prepared.luma is not None:
             luma = overshoot_clipped(prepared.luma, steps[0])
             coefficients = (forward_dct(luma), *coefficients[1:])
-        targets = coefficients
-        if earlier is not None:
-            shifts = zip(targets, earlier.state.shifts, steps, strict=True)
-            targets = tuple(plane + shift * table[:, None, None] for plane, shift, table in shifts)
         first = []
-        for plane, table, weight in zip(targets, steps, prepared.weights, strict=True):
+        for plane, table, weight in zip(coefficients, steps, prepared.weights, strict=True):
             thresholds = None
-            if settings.dead_zone == "adaptive":
+            if dead_zone.dead_zone == "adaptive":
                 thresholds = dead_zone_thresholds(
-                    weight, settings.dead_zone_threshold, settings.dead_zone_slope
+                    weight, dead_zone.dead_zone_threshold, dead_zone.dead_zone_slope
                 )
             first.append(quantize(plane, table, thresholds).to(torch.int16))
         if prepared.objective is None:
             return Quantized(tables, start(first, prepared.weights))
-        rounds = self._rounds
         state = start(first, prepared.weights)
         if earlier is not None:
             state = replace(earlier.state, quantized=tuple(first))
-            rounds = 1
+        settings, geometry = self._config.loop, prepared.geometry
+        # The dead zone gives the trellis its first code lengths; the loop's first look is at what it decides.
+        state = decide(coefficients, steps, state, geometry, settings=settings, lambda_scales=lambda_scales)
         state = refine(
             coefficients,
             steps,
             state,
-            prepared.geometry,
+            geometry,
             objective=prepared.objective.terms,
-            settings=self._config.loop,
-            rounds=rounds,
+            settings=settings,
+            rounds=self._rounds if rounds is None else rounds,
+            lambda_scales=lambda_scales,
         )
         return Quantized(tables, state)
 
@@ -287,13 +241,23 @@ class Encoder:
         sources = torch.stack([picture.jpeg.tables[:count] for picture in pictures if picture.jpeg])
         return sources.to(self._device, torch.float32)
 
-    def _tables(self, prepared: Prepared, reference_steps: Sequence[float]) -> Tensor:
-        """Steps ``[batch, tables, 8, 8]``."""
+    def _tables(
+        self, prepared: Prepared, reference_steps: Sequence[float]
+    ) -> tuple[Float[Tensor, "batch tables 8 8"], LambdaScales]:
+        """Whole steps, and what lambda is multiplied by so that it stands for the steps meant."""
         if self._config.quantization.tables == "ijg":
-            tables = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
+            meant = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
         else:
-            tables = imgcompress_tables(
-                torch.tensor(reference_steps, dtype=torch.float32, device=self._device), prepared.shares
+            meant = imgcompress_tables(
+                torch.tensor(reference_steps, dtype=torch.float32, device=self._device),
+                prepared.shares,
+                chroma_area=prepared.layout.sampling.horizontal * prepared.layout.sampling.vertical,
             )
-        tables = tables[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
-        return tables if prepared.finest is None else torch.maximum(tables, prepared.finest)
+        meant = meant[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
+        tables = whole_steps(meant)
+        if prepared.finest is not None:
+            tables = torch.maximum(tables, prepared.finest)
+        # Whole steps, and a source's own, are not those meant; what a bit is worth makes up for it.
+        scales = 2 * torch.log(meant / tables).flatten(2).mean(2)
+        luma, chroma = scales[:, 0], scales[:, 1:].mean(1).nan_to_num()  # gray has no chroma
+        return tables, (luma.exp(), chroma.exp())

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 
 from imgcompress.config import Config
-from imgcompress.encode import Encoder, Layout, Quantized
+from imgcompress.encode import Encoder, Quantized
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.formats.jpeg.lossless import pack_progressive
 from imgcompress.image.picture import Picture
+from imgcompress.layout import Layout
 from imgcompress.measure import Measure
 from imgcompress.quantization.scale import score_of_quality, step_of_score
 from imgcompress.targets import METRICS, Search, Target, parse_target
@@ -91,6 +92,7 @@ class TargetEncoder:
         ]
         active = list(range(len(tracks)))
         quantized: Quantized | None = None
+        turn = 0
         while active:
             proposals = [tracks[index].proposal() for index in active]
             kept = [row for row, proposal in enumerate(proposals) if proposal is not None]
@@ -102,7 +104,12 @@ class TargetEncoder:
                 quantized = None if quantized is None else quantized.select(rows)
                 active = [active[row] for row in kept]
             nominal = [proposal for proposal in proposals if proposal is not None]
-            quantized = self.encoder.quantize(prepared, [step_of_score(at) for at in nominal], quantized)
+            steps = [step_of_score(at) for at in nominal]
+            # The second try goes on with the first one's loop. From the third on nothing more is learned,
+            # so that tries can be compared with each other.
+            rounds = None if quantized is None else int(turn == 1)
+            quantized = self.encoder.quantize(prepared, steps, quantized, rounds)
+            turn += 1
             files = self.encoder.write(prepared, quantized, [tracks[index].header for index in active])
             scores = self._measure.scores(
                 [tracks[index].picture.pixels for index in active], [decode_again(data) for data in files]
@@ -140,7 +147,8 @@ class _Track:
         self._config = config
         self._target = target
         self._tries: list[_Try] = []
-        self._search = Search(target, nominal)
+        self._first_is_off = config.loop.rounds > 0
+        self._search = Search(target, nominal, self._first_is_off)
         self._searches_left = ["ssimulacra2", "bytes"]
 
     def proposal(self) -> float | None:
@@ -152,7 +160,8 @@ class _Track:
             limit = self._broken_limit(self._tries[self._search.best])
             if limit is None:
                 return None
-            self._search = Search(limit, self._tries[self._search.best].nominal)
+            nominal = self._tries[self._search.best].nominal
+            self._search = Search(limit, nominal, self._first_is_off)
             for attempt in self._tries:
                 self._search.add(attempt.nominal, attempt.scores[limit.metric.name])
         return None

@@ -121,11 +121,13 @@ class Search:
     Attributes:
         target: what to hit.
         start: the first nominal score to try.
+        first_is_off: later tries follow another curve than the first one, which is forgotten when it can be.
         tried: (nominal score, measured value), in the order tried.
     """
 
     target: Target
     start: float
+    first_is_off: bool = False
     tried: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, nominal: float, value: float) -> None:
@@ -145,7 +147,8 @@ class Search:
             return None
         axis = self.target.metric.axis
         goal = axis(self.target.value)
-        points = sorted((nominal, axis(value)) for nominal, value in self.tried)
+        tried = self.tried[1:] if self.first_is_off and len(self.tried) > 2 else self.tried
+        points = sorted((nominal, axis(value)) for nominal, value in tried)
         # On a curve that is not monotone, too, there is at most one such pair; a proposal makes it narrower.
         for left, right in pairwise(points):
             if (left[1] < goal) != (right[1] < goal):

@@ -45,7 +45,7 @@ from imgcompress.quantization.loop import refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
 from imgcompress.quantization.scale import score_of_quality, step_of_score
 from imgcompress.quantization.shift import quantize_by_shift
-from imgcompress.quantization.tables import imgcompress_tables
+from imgcompress.quantization.tables import imgcompress_tables, whole_steps
 from imgcompress.quantization.trellis import trellis_quantize
 from imgcompress.verify import Verifier, decode_again
 
@@ -108,7 +108,7 @@ def one_round(bench: Bench, files: list[bytes], compressor: Compressor, vgg: Ver
         "attention", lambda: weight_from_qp(qp_from_attention(attention_map(planes[0], real)))
     )
     step = step_of_score(score_of_quality(QUALITY))
-    tables = imgcompress_tables(torch.full((len(files),), step, device=device), shares)
+    tables = whole_steps(imgcompress_tables(torch.full((len(files),), step, device=device), shares))
     values = bench.time("quantize", lambda: _quantize(coefficients, tables, weights, geometry))
     _closed_loop(bench, pixels, coefficients, tables, values, weights=weights, geometry=geometry)
     _power_of_two(bench, coefficients[0])

@@ -173,7 +173,7 @@ def test_limits_that_exclude_each_other_fail(pool: ThreadPoolExecutor, pixels: n
 
 def test_a_coarse_jpeg_that_is_searched_is_optimized(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
     jpeg = file(pixels, "JPEG", quality=30)
-    (outcome,) = run(Compressor(Config(quality=95, device="cpu")), pool, jpeg)
+    (outcome,) = run(Compressor(Config(target="ssimulacra2=99", device="cpu")), pool, jpeg)
     assert words(outcome) == ("optimized", "not_smaller")
     assert outcome.data is not None and np.array_equal(shown(outcome.data), shown(jpeg))
 

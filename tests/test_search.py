@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from imgcompress.config import Config, LoopConfig, ObjectiveConfig, QuantizationConfig, load_config
-from imgcompress.encode import choose_layout
 from imgcompress.errors import Reason, UsageError
 from imgcompress.formats.jpeg.lossless import pack_progressive
 from imgcompress.formats.jpeg.markers import jfif
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import read_picture
+from imgcompress.layout import choose_layout
 from imgcompress.measure import Measure
 from imgcompress.resources import resource_path
 from imgcompress.search import Encoded, TargetEncoder

@@ -18,7 +18,7 @@ inverse DCT, triangle filter for chroma, clamping.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ from imgcompress.shapes import Float, Int
 
 Objective = Callable[[Float[Tensor, "batch channels height width"]], Iterable[Tensor]]
 """The terms of log D of decoded pixels, 0..1, padded as the batch is: one value a picture, differentiable."""
+LambdaScales = tuple[Float[Tensor, "batch"] | float, Float[Tensor, "batch"] | float]
+"""Factors on lambda, which make up for whole steps: in luma and in chroma."""
 
 WEIGHT_POWER = 0.75
 WEIGHT_LIMIT = 3.0
@@ -73,6 +75,40 @@ def start(
     return LoopState(tuple(first), tuple(weights), shifts)
 
 
+def decide(
+    coefficients: Sequence[Float[Tensor, "batch _ _ 8 8"]],
+    steps: Sequence[Float[Tensor, "batch 8 8"]],
+    state: LoopState,
+    geometry: BatchGeometry,
+    *,
+    settings: LoopConfig,
+    lambda_scales: LambdaScales = (1.0, 1.0),
+) -> LoopState:
+    """Quantizes by one pass of the trellis, with the weights and the targets of a state.
+
+    Args:
+        coefficients, steps, state, geometry, settings, lambda_scales: as for :func:`refine`.
+    """
+    lambdas = (settings.luma_lambda, settings.chroma_lambda)
+    targets = [
+        plane + shift * table[:, None, None]
+        for plane, shift, table in zip(coefficients, state.shifts, steps, strict=True)
+    ]
+    quantized = trellis_quantize(
+        targets,
+        steps,
+        state.weights,
+        geometry.sampling,
+        heights=geometry.heights,
+        widths=geometry.widths,
+        lambdas=[price * scale for price, scale in zip(lambdas, lambda_scales, strict=True)],
+        passes=1,
+        previous=state.quantized,
+        dc=settings.dc_trellis,
+    )
+    return replace(state, quantized=quantized)
+
+
 def refine(
     coefficients: Sequence[Float[Tensor, "batch _ _ 8 8"]],
     steps: Sequence[Float[Tensor, "batch 8 8"]],
@@ -82,6 +118,7 @@ def refine(
     objective: Objective,
     settings: LoopConfig,
     rounds: int,
+    lambda_scales: LambdaScales = (1.0, 1.0),
 ) -> LoopState:
     """Improves a quantization by rounds of gradient and trellis.
 
@@ -93,6 +130,7 @@ def refine(
         objective: what the decoded pixels are measured by.
         settings: the loop's constants.
         rounds: gradients of the objective, each followed by one pass of the trellis.
+        lambda_scales: factors on the settings' lambdas of luma and chroma.
 
     Returns:
         The state after the last round.
@@ -115,19 +153,14 @@ def refine(
             shift = DECAY * state.shifts[component] - settings.shift * wanted
             weights.append(weight)
             shifts.append(shift.clamp(-MOST_SHIFT, MOST_SHIFT))
-        quantized = trellis_quantize(
-            [plane + shift * table for plane, shift, table in zip(coefficients, shifts, tables, strict=True)],
+        state = decide(
+            coefficients,
             steps,
-            weights,
-            geometry.sampling,
-            heights=geometry.heights,
-            widths=geometry.widths,
-            lambdas=(settings.luma_lambda, settings.chroma_lambda),
-            passes=1,
-            previous=state.quantized,
-            dc=settings.dc_trellis,
+            LoopState(state.quantized, tuple(weights), tuple(shifts)),
+            geometry,
+            settings=settings,
+            lambda_scales=lambda_scales,
         )
-        state = LoopState(quantized, tuple(weights), tuple(shifts))
     return state
 
 
@@ -154,4 +187,6 @@ def _measured_weights(cost: Tensor, energy: Tensor) -> Tensor:
     positive = torch.where(each > 0, each, torch.nan)
     median = positive.flatten(1).nanmedian(dim=1).values.nan_to_num(1.0)
     relative = (each / median[:, None, None]).clamp(min=1e-3)
+    # A block without an error says nothing about what errors cost in it.
+    relative = torch.where(energy > 0, relative, 1.0)
     return relative.pow(WEIGHT_POWER).clamp(1 / WEIGHT_LIMIT, WEIGHT_LIMIT)

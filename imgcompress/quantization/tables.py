@@ -1,5 +1,6 @@
 """Starting tables: the standard's examples, and ours by quality and by what a picture's blocks are."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,7 @@ class TableShape:
         tilts: slope of the logarithm of a luma step over the logarithm of 1 + frequency, where all blocks are
             smooth, texture or edge.
         chroma_tilt: the same for chroma.
-        chroma_ratio: chroma steps relative to luma steps at the reference frequency.
+        chroma_ratio: chroma steps at 4:2:0 relative to luma steps at the reference frequency.
         dc_ratios: DC steps of luma and chroma relative to the step at the reference frequency.
     """
 
@@ -80,6 +81,8 @@ REFERENCE_RADIUS = 2.0
 def imgcompress_tables(
     reference_steps: Float[Tensor, "batch"],
     class_shares: Float[Tensor, "batch 3"],
+    *,
+    chroma_area: int = 4,
     shape: TableShape = SHAPE,
 ) -> Float[Tensor, "batch 2 8 8"]:
     """Our starting tables for luma and chroma, mixed by what the blocks of a picture are.
@@ -90,10 +93,12 @@ def imgcompress_tables(
     Args:
         reference_steps: the luma step at the reference frequency of each picture, > 0.
         class_shares: shares of smooth, texture and edge blocks, sum 1.
+        chroma_area: pixels that a chroma sample stands for, 4 at 4:2:0 and 1 at 4:4:4. Its error counts in
+            all of them: steps go with the inverse of the square root.
         shape: how the steps grow.
 
     Returns:
-        Integer steps in [1, 255], natural order.
+        Steps > 0, natural order, neither whole nor bounded: see whole_steps.
     """
     device = class_shares.device
     frequency = torch.arange(8, dtype=torch.float32, device=device)
@@ -101,8 +106,14 @@ def imgcompress_tables(
     growth = torch.log((1 + radius) / (1 + REFERENCE_RADIUS))
     tilts = class_shares @ torch.tensor(shape.tilts, device=device)
     luma = torch.exp(tilts[:, None, None] * growth)
-    chroma = (shape.chroma_ratio * torch.exp(shape.chroma_tilt * growth)).expand_as(luma)
+    ratio = shape.chroma_ratio * math.sqrt(4 / chroma_area)
+    chroma = (ratio * torch.exp(shape.chroma_tilt * growth)).expand_as(luma)
     tables = torch.stack((luma, chroma), dim=1)
     tables[:, 0, 0, 0] = shape.dc_ratios[0]
-    tables[:, 1, 0, 0] = shape.dc_ratios[1] * shape.chroma_ratio
-    return torch.round(tables * reference_steps[:, None, None, None]).clamp(1, MAX_STEP)
+    tables[:, 1, 0, 0] = shape.dc_ratios[1] * ratio
+    return tables * reference_steps[:, None, None, None]
+
+
+def whole_steps(tables: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The nearest steps that a baseline frame can hold: integers in [1, 255]."""
+    return torch.round(tables).clamp(1, MAX_STEP)

@@ -13,7 +13,7 @@ from imgcompress.image.sampling import SAMPLINGS
 from imgcompress.perception.objective import MixedObjective
 from imgcompress.quantization.loop import MOST_SHIFT, WEIGHT_LIMIT, LoopState, refine, start
 from imgcompress.quantization.quantize import quantize
-from imgcompress.quantization.tables import imgcompress_tables
+from imgcompress.quantization.tables import imgcompress_tables, whole_steps
 
 
 class Case:
@@ -28,7 +28,8 @@ class Case:
         assert self.geometry.padded_size == tuple(pixels.shape[2:])
         self.coefficients = [forward_dct(plane) for plane in planes_from_pixels(pixels, SAMPLINGS[sampling])]
         classes = torch.tensor([[0.5, 0.25, 0.25]], device=pixels.device).expand(batch, 3)
-        self.tables = imgcompress_tables(torch.full((batch,), step, device=pixels.device), classes)
+        meant = imgcompress_tables(torch.full((batch,), step, device=pixels.device), classes)
+        self.tables = whole_steps(meant)
         self.steps = [self.tables[:, min(component, 1)] for component in range(len(self.coefficients))]
         ones = [torch.ones(plane.shape[:3], device=pixels.device) for plane in self.coefficients]
         first = [
@@ -192,3 +193,16 @@ def test_the_first_state_is_not_written_to(photo: Tensor) -> None:
     )
     case.run(2)
     assert same(before, case.first)
+
+
+def test_blocks_without_an_error_keep_their_weight(photo: Tensor) -> None:
+    case = Case(crops(photo))
+    exact = [
+        values.float() * table[:, None, None]
+        for values, table in zip(case.first.quantized, case.steps, strict=True)
+    ]
+    exact[0][:, :2] = case.coefficients[0][:, :2]
+    case.coefficients = exact
+    state = case.run(1, luma_lambda=0.0, chroma_lambda=0.0)
+    assert (state.weights[0][:, 2:] == 1).all()
+    assert not (state.weights[0][:, :2] == 1).all()
