@@ -73,12 +73,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture that is to be encoded, with its place in the caller's list."""
+    """A picture that is to be encoded, with its place in the caller's list.
+
+    Attributes:
+        encodes, seconds: what an earlier try with another sampling has cost.
+    """
 
     index: int
     source: Source
     layout: Layout
     header: bytes
+    encodes: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -214,20 +220,22 @@ class Compressor:
             again: list[_Job] = []
             for batch in self._batches(jobs):
                 for job, encoded in zip(batch, self._encode(batch), strict=True):
-                    if self._needs_full_chroma(job, encoded):
-                        picture, score = job.source.picture, self._encoder.nominal_score
-                        again.append(replace(job, layout=choose_layout(picture, "444", score)))
+                    if not isinstance(encoded, PictureError) and self._needs_full_chroma(job, encoded[0]):
+                        layout = choose_layout(job.source.picture, "444", self._encoder.nominal_score)
+                        again.append(
+                            replace(job, layout=layout, encodes=encoded[0].encodes, seconds=encoded[1])
+                        )
                     else:
                         yield job, encoded
             jobs = again
 
-    def _needs_full_chroma(self, job: _Job, encoded: tuple[Encoded, float] | PictureError) -> bool:
+    def _needs_full_chroma(self, job: _Job, encoded: Encoded) -> bool:
         """Whether subsampled chroma, chosen by us, may be what kept a picture from its target."""
-        if isinstance(encoded, PictureError) or encoded[0].fault is None:
+        if encoded.fault is None:
             return False
         chosen = self.config.subsampling == "auto" and not job.layout.on_source_grid
         subsampled = job.layout.sampling.name not in ("444", "gray")
-        return chosen and subsampled and encoded[0].fault.reason is Reason.TARGET_UNREACHABLE
+        return chosen and subsampled and encoded.fault.reason is Reason.TARGET_UNREACHABLE
 
     def _pack(self, job: _Job, encoded: Encoded, seconds: float) -> _Packed:
         """Chooses the scans, opens the result with another decoder; runs in the pool."""
@@ -235,7 +243,8 @@ class Compressor:
         data = pack_progressive(encoded.data) if self.config.jpeg.progressive else encoded.data
         pixels = decode_again(data)
         lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
-        return _Packed(encoded, data, pixels, lossless, seconds + time.perf_counter() - started)
+        seconds += job.seconds + time.perf_counter() - started
+        return _Packed(encoded, data, pixels, lossless, seconds)
 
     def _lossless(self, source: Source) -> bytes | None:
         """The source JPEG coded again, its pixels checked to be identical."""
@@ -292,7 +301,7 @@ class Compressor:
         settings = {
             "quality": self.config.quality,
             "target": f"{target.metric.name}={target.value:g}",
-            "encodes": encoded.encodes,
+            "encodes": job.encodes + encoded.encodes,
             "subsampling": job.layout.sampling.name,
             "tables": self.config.quantization.tables,
             "dead_zone": self.config.quantization.dead_zone,
