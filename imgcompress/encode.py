@@ -25,7 +25,7 @@ from imgcompress.perception.objective import MixedObjective
 from imgcompress.quantization.deringing import overshoot_clipped
 from imgcompress.quantization.loop import LoopState, refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
-from imgcompress.quantization.tables import ijg_tables, imgcompress_tables
+from imgcompress.quantization.tables import SHAPE, TableShape, ijg_tables, imgcompress_tables
 from imgcompress.shapes import Float, Int
 
 SCORE_OF_FULL_CHROMA = 90.0
@@ -134,15 +134,17 @@ class Encoder:
     Args:
         config: all settings.
         device: where the tensors live.
+        shape: of our tables.
 
     Raises:
         UsageError: the VGG trunk is part of the objective, and its file is missing or not the one expected.
     """
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(self, config: Config, device: torch.device, shape: TableShape = SHAPE) -> None:
         self.buffers = BufferPool()
         self._config = config
         self._device = device
+        self._shape = shape
         # Annex K's tables stand for what libjpeg does, which has neither.
         as_libjpeg = config.quantization.tables == "ijg"
         self._rounds = 0 if as_libjpeg else config.loop.rounds
@@ -292,8 +294,7 @@ class Encoder:
         if self._config.quantization.tables == "ijg":
             tables = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
         else:
-            tables = imgcompress_tables(
-                torch.tensor(reference_steps, dtype=torch.float32, device=self._device), prepared.shares
-            )
+            steps = torch.tensor(reference_steps, dtype=torch.float32, device=self._device)
+            tables = imgcompress_tables(steps, prepared.shares, self._shape)
         tables = tables[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
         return tables if prepared.finest is None else torch.maximum(tables, prepared.finest)

@@ -68,6 +68,11 @@ class TableShape:
     chroma_ratio: float
     dc_ratios: tuple[float, float]
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All seven, in the order of the attributes."""
+        return (*self.tilts, self.chroma_tilt, self.chroma_ratio, *self.dc_ratios)
+
 
 SHAPE = TableShape((0.85, 1.05, 0.95), 0.8, 0.85, (0.5, 0.6))
 """Fitted on 512x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23 at 4:2:0, by bytes at equal SSIMULACRA2,
@@ -84,9 +89,6 @@ def imgcompress_tables(
 ) -> Float[Tensor, "batch 2 8 8"]:
     """Our starting tables for luma and chroma, mixed by what the blocks of a picture are.
 
-    Steps grow as a power of ``1 + sqrt(i^2 + j^2)``. The more texture a picture has, the steeper they grow:
-    there is more to hide an error behind. The mixture is one of logarithms.
-
     Args:
         reference_steps: the luma step at the reference frequency of each picture, > 0.
         class_shares: shares of smooth, texture and edge blocks, sum 1.
@@ -95,14 +97,36 @@ def imgcompress_tables(
     Returns:
         Integer steps in [1, 255], natural order.
     """
+    numbers = torch.tensor(shape.numbers, device=class_shares.device)
+    return torch.round(unrounded_tables(reference_steps, class_shares, numbers))
+
+
+def unrounded_tables(
+    reference_steps: Float[Tensor, "batch"],
+    class_shares: Float[Tensor, "batch 3"],
+    numbers: Float[Tensor, "7"],
+) -> Float[Tensor, "batch 2 8 8"]:
+    """Our starting tables before they are rounded, differentiable in their shape.
+
+    Steps grow as a power of ``1 + sqrt(i^2 + j^2)``. The more texture a picture has, the steeper they grow:
+    there is more to hide an error behind. The mixture is one of logarithms.
+
+    Args:
+        reference_steps: the luma step at the reference frequency of each picture, > 0.
+        class_shares: shares of smooth, texture and edge blocks, sum 1.
+        numbers: :attr:`TableShape.numbers`.
+
+    Returns:
+        Steps in [1, 255], natural order.
+    """
+    tilts, chroma_tilt, chroma_ratio, dc_ratios = numbers[:3], numbers[3], numbers[4], numbers[5:]
     device = class_shares.device
     frequency = torch.arange(8, dtype=torch.float32, device=device)
     radius = torch.sqrt(frequency[:, None].square() + frequency.square())
     growth = torch.log((1 + radius) / (1 + REFERENCE_RADIUS))
-    tilts = class_shares @ torch.tensor(shape.tilts, device=device)
-    luma = torch.exp(tilts[:, None, None] * growth)
-    chroma = (shape.chroma_ratio * torch.exp(shape.chroma_tilt * growth)).expand_as(luma)
+    luma = torch.exp((class_shares @ tilts)[:, None, None] * growth)
+    chroma = (chroma_ratio * torch.exp(chroma_tilt * growth)).expand_as(luma)
     tables = torch.stack((luma, chroma), dim=1)
-    tables[:, 0, 0, 0] = shape.dc_ratios[0]
-    tables[:, 1, 0, 0] = shape.dc_ratios[1] * shape.chroma_ratio
-    return torch.round(tables * reference_steps[:, None, None, None]).clamp(1, MAX_STEP)
+    tables[:, 0, 0, 0] = dc_ratios[0]
+    tables[:, 1, 0, 0] = dc_ratios[1] * chroma_ratio
+    return (tables * reference_steps[:, None, None, None]).clamp(1, MAX_STEP)
