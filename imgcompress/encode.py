@@ -25,7 +25,13 @@ from imgcompress.perception.objective import MixedObjective
 from imgcompress.quantization.deringing import overshoot_clipped
 from imgcompress.quantization.loop import LambdaScales, LoopState, decide, refine, start
 from imgcompress.quantization.quantize import dead_zone_thresholds, quantize
-from imgcompress.quantization.tables import ijg_tables, imgcompress_tables, whole_steps
+from imgcompress.quantization.tables import (
+    SHAPE,
+    TableShape,
+    ijg_tables,
+    imgcompress_tables,
+    whole_steps,
+)
 from imgcompress.shapes import Float, Int
 
 
@@ -85,15 +91,17 @@ class Encoder:
     Args:
         config: all settings.
         device: where the tensors live.
+        shape: of our tables.
 
     Raises:
         UsageError: the VGG trunk is part of the objective, and its file is missing or not the one expected.
     """
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(self, config: Config, device: torch.device, shape: TableShape = SHAPE) -> None:
         self.buffers = BufferPool()
         self._config = config
         self._device = device
+        self._shape = torch.tensor(shape.numbers, device=device)
         # Annex K's tables stand for what libjpeg does, which has neither.
         as_libjpeg = config.quantization.tables == "ijg"
         self._rounds = 0 if as_libjpeg else config.loop.rounds
@@ -252,6 +260,7 @@ class Encoder:
                 torch.tensor(reference_steps, dtype=torch.float32, device=self._device),
                 prepared.shares,
                 chroma_area=prepared.layout.sampling.horizontal * prepared.layout.sampling.vertical,
+                shape=self._shape,
             )
         meant = meant[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
         tables = whole_steps(meant)

@@ -28,7 +28,6 @@ from sample_photos import main as copy_sample_photos
 from imgcompress.compressor import Compressor, Source
 from imgcompress.config import Config, LoopConfig, ObjectiveConfig
 from imgcompress.dataset.report import peak_megabytes
-from imgcompress.encode import choose_layout
 from imgcompress.formats.jpeg.encoder import CoefficientBatch, encode_baseline
 from imgcompress.formats.jpeg.lossless import pack_progressive
 from imgcompress.formats.jpeg.markers import jfif
@@ -38,6 +37,7 @@ from imgcompress.image.dct import forward_dct, inverse_dct
 from imgcompress.image.planes import planes_from_pixels
 from imgcompress.image.read import read_picture
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
+from imgcompress.layout import choose_layout
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
 from imgcompress.perception.objective import MixedObjective
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference, ssimulacra2

@@ -69,6 +69,11 @@ class TableShape:
     chroma_ratio: float
     dc_ratios: tuple[float, float]
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All seven, in the order of the attributes."""
+        return (*self.tilts, self.chroma_tilt, self.chroma_ratio, *self.dc_ratios)
+
 
 SHAPE = TableShape((0.85, 1.05, 0.95), 0.8, 0.85, (0.5, 0.6))
 """Fitted on 512x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23 at 4:2:0, by bytes at equal SSIMULACRA2,
@@ -83,7 +88,7 @@ def imgcompress_tables(
     class_shares: Float[Tensor, "batch 3"],
     *,
     chroma_area: int = 4,
-    shape: TableShape = SHAPE,
+    shape: Float[Tensor, "7"] | None = None,
 ) -> Float[Tensor, "batch 2 8 8"]:
     """Our starting tables for luma and chroma, mixed by what the blocks of a picture are.
 
@@ -95,22 +100,24 @@ def imgcompress_tables(
         class_shares: shares of smooth, texture and edge blocks, sum 1.
         chroma_area: pixels that a chroma sample stands for, 4 at 4:2:0 and 1 at 4:4:4. Its error counts in
             all of them: steps go with the inverse of the square root.
-        shape: how the steps grow.
+        shape: :attr:`TableShape.numbers`, in which the tables are differentiable; None for SHAPE.
 
     Returns:
         Steps > 0, natural order, neither whole nor bounded: see whole_steps.
     """
     device = class_shares.device
+    if shape is None:
+        shape = torch.tensor(SHAPE.numbers, device=device)
+    tilts, chroma_tilt, chroma_ratio, dc_ratios = shape[:3], shape[3], shape[4], shape[5:]
     frequency = torch.arange(8, dtype=torch.float32, device=device)
     radius = torch.sqrt(frequency[:, None].square() + frequency.square())
     growth = torch.log((1 + radius) / (1 + REFERENCE_RADIUS))
-    tilts = class_shares @ torch.tensor(shape.tilts, device=device)
-    luma = torch.exp(tilts[:, None, None] * growth)
-    ratio = shape.chroma_ratio * math.sqrt(4 / chroma_area)
-    chroma = (ratio * torch.exp(shape.chroma_tilt * growth)).expand_as(luma)
+    luma = torch.exp((class_shares @ tilts)[:, None, None] * growth)
+    ratio = chroma_ratio * math.sqrt(4 / chroma_area)
+    chroma = (ratio * torch.exp(chroma_tilt * growth)).expand_as(luma)
     tables = torch.stack((luma, chroma), dim=1)
-    tables[:, 0, 0, 0] = shape.dc_ratios[0]
-    tables[:, 1, 0, 0] = shape.dc_ratios[1] * ratio
+    tables[:, 0, 0, 0] = dc_ratios[0]
+    tables[:, 1, 0, 0] = dc_ratios[1] * ratio
     return tables * reference_steps[:, None, None, None]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from imgcompress.quantization.tables import ijg_scale, ijg_tables, imgcompress_tables, whole_steps
+from imgcompress.quantization.tables import SHAPE, ijg_scale, ijg_tables, imgcompress_tables, whole_steps
 
 STEPS = st.floats(0.01, 1000.0)
 
@@ -44,6 +44,20 @@ def test_a_finer_reference_step_never_has_a_coarser_table(
 ) -> None:
     fine, coarse = (imgcompress_tables(torch.tensor([step]), share) for step in sorted((one, other)))
     assert (fine <= coarse).all()
+
+
+def test_steps_move_with_every_number_of_the_shape(device: torch.device) -> None:
+    steps, share = torch.tensor([12.0, 30.0], device=device), torch.full((2, 3), 1 / 3, device=device)
+    numbers = torch.tensor(SHAPE.numbers, device=device, requires_grad=True)
+    tables = imgcompress_tables(steps, share, shape=numbers)
+    assert torch.equal(tables, imgcompress_tables(steps, share))
+    tables[:, :, 7, 7].sum().backward()
+    assert (numbers.grad[:5] > 0).all() and (numbers.grad[5:] == 0).all()
+    (dc_slopes,) = torch.autograd.grad(
+        imgcompress_tables(steps, share, shape=numbers)[:, :, 0, 0].sum(), numbers
+    )
+    expected = torch.tensor([0, 0, 0, 0, SHAPE.dc_ratios[1], 1, SHAPE.chroma_ratio], device=device) * 42
+    assert torch.allclose(dc_slopes, expected)
 
 
 @pytest.mark.parametrize("quality", range(1, 100))
