@@ -113,6 +113,8 @@ class LoopConfig:
 class ObjectiveConfig:
     """What the loop descends: weights of the logarithms of distances.
 
+    Chosen on 512x384 crops of Kodak 1, 5, 7, 13, 15, 19, 20, 23, so that none gains much at another's cost.
+
     Attributes:
         ssimulacra2: SSIMULACRA2's weighted sum before its final curve.
         masked_contrast: a 3-norm of the error's contrast, masked by the picture's.

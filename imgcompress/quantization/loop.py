@@ -35,6 +35,7 @@ Objective = Callable[[Float[Tensor, "batch channels height width"]], Iterable[Te
 LambdaScales = tuple[Float[Tensor, "batch"] | float, Float[Tensor, "batch"] | float]
 """Factors on lambda, which make up for whole steps: in luma and in chroma."""
 
+# Tuned on Kodak 5, 13, 15 and 23.
 WEIGHT_POWER = 0.75
 WEIGHT_LIMIT = 3.0
 DECAY = 0.9
