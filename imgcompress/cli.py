@@ -16,6 +16,7 @@ from imgcompress.errors import UsageError
 from imgcompress.resources import resource_path
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+SHORT_FOR = {"--perceptual_weights": "--perception.weights"}
 
 
 class _Parser(ArgumentParser):
@@ -37,7 +38,8 @@ def _with_underscores(word: str) -> str:
     if not word.startswith("--"):
         return word
     name, separator, value = word.partition("=")
-    return "--" + name[2:].replace("-", "_") + separator + value
+    name = "--" + name[2:].replace("-", "_")
+    return SHORT_FOR.get(name, name) + separator + value
 
 
 def _presets_as_files(words: list[str]) -> list[str]:

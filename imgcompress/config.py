@@ -10,6 +10,7 @@ from imgcompress.errors import UsageError
 
 StripMode = Literal["none", "thumbnail", "gps", "all"]
 VerifyMode = Literal["auto", "decode", "ssim", "vgg"]
+Normalization = Literal["unit", "divisive", "none"]
 
 
 def _require(ok: bool, key: str, value: object, expected: str) -> None:
@@ -156,18 +157,32 @@ class PerceptionConfig:
 
     Attributes:
         trunk: path of the VGG16 weights; null takes the ones that come with the package.
+        weights: path of fitted weights (``--perceptual-weights`` for short). They bring the normalization,
+            the weights of layers and channels and, where they were fitted, ``scaled_l2`` and ``pooling``:
+            what is set here for these does not count. Null: equal channels.
+        normalization: ``unit``: feature vectors at unit length in each location; ``divisive``: each channel
+            by its contrast nearby; ``none``: as they are.
         layer_weights: shares of conv2_2, conv3_3 and conv4_3.
+        scaled_l2: share of plain squared differences, with equal channels, in each layer's distance.
+        pooling: exponent p of the power mean over locations, (mean of D^p)^(1/p): 1 is the mean; the larger,
+            the more the worst places count.
         tile_megapixels: larger pictures go through the trunk in overlapping tiles of at most this.
         cpu_scale: pictures are shrunk by this factor first when the trunk runs on a CPU.
     """
 
     trunk: str | None = None
+    weights: str | None = None
+    normalization: Normalization = "unit"
     layer_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
+    scaled_l2: float = 0.0
+    pooling: float = 1.0
     tile_megapixels: float = 1.0
     cpu_scale: float = 0.5
 
     def __post_init__(self) -> None:
         _check_weights("perception.layer_weights", self.layer_weights)
+        _require(0 <= self.scaled_l2 < 1, "perception.scaled_l2", self.scaled_l2, "a number >= 0 and < 1")
+        _require(1 <= self.pooling < inf, "perception.pooling", self.pooling, "a number >= 1")
         _require(self.cpu_scale in (0.5, 1.0), "perception.cpu_scale", self.cpu_scale, "0.5 or 1")
         tile = self.tile_megapixels
         _require(0.04 <= tile <= 1.0, "perception.tile_megapixels", tile, "0.04 to 1 megapixels")

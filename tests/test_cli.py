@@ -204,6 +204,18 @@ def test_files_and_options_go_over_a_preset_wherever_it_stands(
         assert loop["shift"] == (0.01 if options[0] == "--config" else loop["shift"])
 
 
+@pytest.mark.parametrize("form", ["--perceptual-weights {}", "--perceptual-weights={}"])
+def test_perceptual_weights_is_short_for_the_setting(
+    form: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fitted.safetensors"
+    words = form.format(path).split(" ")
+    assert main(["recompress", *words, "--print-config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["perception"]["weights"] == str(path)
+    assert recompress(folder, *words, "--verify", "vgg") == 2
+    assert str(path) in error_of(capsys)
+
+
 def test_a_preset_runs(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     words = ["recompress", str(folder), str(tmp_path / "out"), "--device=cpu", "--verify=decode"]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imgcompress.config import Config, load_config, refuse_nulls
+from imgcompress.config import Config, PerceptionConfig, load_config, refuse_nulls
 from imgcompress.errors import UsageError
 from imgcompress.resources import resource_path
 
@@ -97,6 +97,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("perception:\n  cpu_scale: 0.3", "perception.cpu_scale"),
         ("perception:\n  tile_megapixels: 9", "perception.tile_megapixels"),
         ("perception:\n  trunk: 5", "perception.trunk"),
+        ("perception:\n  weights: 5", "perception.weights"),
+        ("perception:\n  normalization: l2", "perception.normalization"),
+        ("perception:\n  normalization: null", "perception.normalization"),
+        ("perception:\n  scaled_l2: 1", "perception.scaled_l2"),
+        ("perception:\n  scaled_l2: -0.1", "perception.scaled_l2"),
+        ("perception:\n  pooling: 0.9", "perception.pooling"),
+        ("perception:\n  pooling: .inf", "perception.pooling"),
+        ("perception:\n  pooling: .nan", "perception.pooling"),
         ("verification:\n  min_ssim: 1.1", "verification.min_ssim"),
         ("verification:\n  max_vgg: 0", "verification.max_vgg"),
     ],
@@ -114,6 +122,15 @@ def test_a_file_that_holds_no_settings(text: str | bytes, tmp_path: Path) -> Non
         load(tmp_path, text)
 
 
+@pytest.mark.parametrize(("name", "normalization"), [("document", "none"), ("unit", "unit")])
+def test_the_named_forms_of_the_distance(name: str, normalization: str) -> None:
+    config = load_config(resource_path(f"configs/perception/{name}.yaml"))
+    expected = PerceptionConfig(
+        normalization=normalization, layer_weights=(0.3, 0.5, 0.2), scaled_l2=0.0, pooling=1.0
+    )
+    assert config == Config(perception=expected)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing\.yaml"):
         load_config(tmp_path / "nothing.yaml")
@@ -125,7 +142,7 @@ def test_the_defaults_are_no_nulls_but_where_null_means_something() -> None:
     sections = [getattr(Config(), item.name) for item in fields(Config) if is_dataclass(item.type)]
     without += [item.name for section in sections for item in fields(section)
                 if getattr(section, item.name) is None]  # fmt: skip
-    assert without == ["target", "tolerance", "max_bytes", "min_score", "trunk"]
+    assert without == ["target", "tolerance", "max_bytes", "min_score", "trunk", "weights"]
 
 
 def test_threads() -> None:

@@ -1,15 +1,19 @@
 """How different two pictures look: the distance of their VGG16 features.
 
-At each location of a tap, a and b are the channel vectors scaled to unit length, w the channel weights
-(softmax of the logits times the number of channels, so that equal logits give plain sums):
+At each location of a tap, a and b are the channel vectors in one of the forms of ``normalization.py`` (by
+default at unit length), w the channel weights (softmax of the logits times the number of channels, so that
+equal logits give plain sums), f the vectors without normalization, s the share of scaled L2:
 
-    d_l = mean over locations of sum_c w_c (a_c - b_c)^2        in [0, 2] for equal weights
-    D   = sum_l weight_l d_l / scale_l                          layers conv2_2, conv3_3, conv4_3
+    d_l = sum_c w_c (a_c - b_c)^2                               in [0, 2] for unit length, equal weights
+    D   = sum_l weight_l [(1 - s) d_l / scale_l + s sum_c (f_ac - f_bc)^2 / plain_scale_l]
+                                                                layers conv2_2, conv3_3, conv4_3
+
+and the distance of two pictures is the power mean of D over the 8x8 blocks.
 
 Why unit length: of the forms tried against human scores it ranks pictures best on MICT (rank correlation
 .963; plain squared differences .669). Why scales: the weights .3/.5/.2 shall say what each layer contributes,
-but the raw d_l differ; divided by their means over a set of judged JPEGs they do not, and D = 1 is that set's
-average damage.
+but the raw d_l differ; divided by their means over a set of judged JPEGs they do not, and a mean D of 1 is
+that set's average damage.
 """
 
 from collections.abc import Sequence
@@ -21,24 +25,17 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from imgcompress.config import PerceptionConfig
+from imgcompress.config import Normalization, PerceptionConfig
 from imgcompress.image.color import pad_to
+from imgcompress.perception.normalization import LAYER_SCALES, WINDOW, normalize
 from imgcompress.perception.vgg import REACH, TAP_CHANNELS, Taps, VggFeatures, load_trunk
+from imgcompress.perception.weights import load_weights
 from imgcompress.resources import default_trunk
 from imgcompress.shapes import Float
 
 CELL = 8
 """Pixels along the side of a conv4_3 location, which is one location of the map."""
 SMALLEST = 16
-OVERLAP = -(-REACH // CELL) * CELL
-
-# Mean of a channel vector's squared length, float32 trunk, 24 references of TID2013 (512x384).
-LAYER_ENERGIES = (1.9e7, 4.1e7, 2.5e6)
-# An absolute floor, and a tiny one: 1 % of the mean energy already lowers the agreement with people.
-RELATIVE_EPSILON = 1e-10
-# Means of d_l over the 120 JPEGs of TID2013 (5 qualities of 24 pictures), float32 trunk, by how many pixels
-# along each axis are averaged first.
-LAYER_SCALES = {1: (0.385, 0.520, 0.609), 2: (0.194, 0.248, 0.301)}
 
 
 class PerceptualDistance(nn.Module):
@@ -46,20 +43,24 @@ class PerceptualDistance(nn.Module):
 
     Pictures are padded by edge replication to multiples of 8 (of 16 pixels at half size) and to at least 16
     (32); the padding takes part in the mean. Pictures above ``max_tile_pixels`` go through the trunk in tiles
-    that overlap by 48 pixels on each side, more than the 46 that a conv4_3 location sees; only a tile's core
-    counts, so the result is the untiled one. With gradients, tiles are recomputed in the backward pass, which
-    bounds the memory.
+    that overlap by 48 pixels on each side (``divisive``: 64), more than the 46 (62) that a conv4_3 location
+    sees; only a tile's core counts, so the result is the untiled one. With gradients, tiles are recomputed in
+    the backward pass, which bounds the memory.
 
     Args:
         trunk: frozen features; the distance itself is float32.
         layer_weights: of conv2_2, conv3_3, conv4_3.
         channel_logits: (128,), (256,) and (512,); None for equal weights. Frozen parameters: a fit sets
             ``requires_grad``.
+        normalization: how features are scaled before they are compared.
+        scaled_l2: share s, in [0, 1).
+        pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
+            1 but what its places make of it.
         scale: 1, or 0.5 to average 2x2 pixels first. That takes a quarter of the time, for the CPU; what is
             one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as large.
             The scale_l are other ones there, so that D = 1 is still the same set's average, but light damage
             gives less (JPEG quality 80: 0.05 on average instead of 0.16).
-        max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 144 squared.
+        max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 192 squared.
 
     Raises:
         ValueError: another scale.
@@ -69,6 +70,7 @@ class PerceptualDistance(nn.Module):
 
     layer_weights: Tensor
     layer_scales: Tensor
+    plain_scales: Tensor
 
     def __init__(
         self,
@@ -76,24 +78,33 @@ class PerceptualDistance(nn.Module):
         layer_weights: Sequence[float] = (0.3, 0.5, 0.2),
         channel_logits: Sequence[Tensor] | None = None,
         *,
+        normalization: Normalization = "unit",
+        scaled_l2: float = 0.0,
+        pooling: float = 1.0,
         scale: float = 1.0,
         max_tile_pixels: int = 1 << 20,
     ) -> None:
         super().__init__()
         if scale not in (1.0, 0.5):
             raise ValueError(f"scale is 1 or 0.5, not {scale}")
-        assert max_tile_pixels >= (3 * OVERLAP) ** 2
+        self.overlap = _overlap(normalization)
+        assert max_tile_pixels >= (3 * self.overlap) ** 2
+        assert 0 <= scaled_l2 < 1 <= pooling
         device = trunk.mean.device
         if channel_logits is None:
             channel_logits = [torch.zeros(channels) for channels in TAP_CHANNELS]
         self.trunk = trunk
+        self.normalization: Normalization = normalization
+        self.scaled_l2 = scaled_l2
+        self.pooling = pooling
         self.shrink = 2 if scale == 0.5 else 1
         self.max_tile_pixels = max_tile_pixels
         self.channel_logits = nn.ParameterList(
             nn.Parameter(logits.to(device, torch.float32), requires_grad=False) for logits in channel_logits
         )
         self.register_buffer("layer_weights", torch.tensor(layer_weights, device=device))
-        self.register_buffer("layer_scales", torch.tensor(LAYER_SCALES[self.shrink], device=device))
+        for name, form in (("layer_scales", normalization), ("plain_scales", "none")):
+            self.register_buffer(name, torch.tensor(LAYER_SCALES[form][self.shrink], device=device))
 
     def forward(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
@@ -105,9 +116,9 @@ class PerceptualDistance(nn.Module):
             b: the same.
 
         Returns:
-            D, 0 for equal pictures, symmetric, float32; the mean of ``distance_map``.
+            0 for equal pictures, symmetric, float32; the power mean of ``distance_map``.
         """
-        return self.distance_map(a, b).mean((1, 2))
+        return _power_mean(self.distance_map(a, b), self.pooling)
 
     def distance_map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
@@ -122,10 +133,11 @@ class PerceptualDistance(nn.Module):
             D of every 8x8 block (16x16 at half size) of the padded pictures, finer layers averaged
             over the block.
         """
-        a, b = self._prepare(a), self._prepare(b)
+        a, b = prepare(a, self.shrink), prepare(b, self.shrink)
         height, width = a.shape[-2:]
         rows, columns = _tile_sizes(height, width, self.max_tile_pixels)
-        spans = [[(top, left) for left in _spans(width, columns)] for top in _spans(height, rows)]
+        across_spans = _spans(width, columns, self.overlap)
+        spans = [[(top, left) for left in across_spans] for top in _spans(height, rows, self.overlap)]
         if len(spans) == len(spans[0]) == 1:
             return self._tile_map(a, b)
         bands = []
@@ -142,47 +154,86 @@ class PerceptualDistance(nn.Module):
             bands.append(torch.cat(cores, dim=2))
         return torch.cat(bands, dim=1)
 
-    def _prepare(self, rgb: Tensor) -> Tensor:
-        rgb = rgb.float()
-        height, width = rgb.shape[-2:]
-        cell, smallest = CELL * self.shrink, SMALLEST * self.shrink
-        rgb = pad_to(rgb, max(smallest, -(-height // cell) * cell), max(smallest, -(-width // cell) * cell))
-        return F.avg_pool2d(rgb, 2) if self.shrink == 2 else rgb
-
     def _tile_map(self, a: Tensor, b: Tensor) -> Tensor:
         # One picture after the other: half the memory of one call with both.
         features_a: Taps = self.trunk(a)
         features_b: Taps = self.trunk(b)
         total = torch.zeros((), device=a.device)
-        factors = self.layer_weights / self.layer_scales
+        factors = (1.0 - self.scaled_l2) * self.layer_weights / self.layer_scales
+        plain_factors = self.scaled_l2 * self.layer_weights / self.plain_scales
         for layer, (tap_a, tap_b) in enumerate(zip(features_a, features_b, strict=True)):
-            epsilon = RELATIVE_EPSILON * LAYER_ENERGIES[layer]
             weights = self.channel_logits[layer].softmax(0) * TAP_CHANNELS[layer]
-            difference = _unit(tap_a, epsilon) - _unit(tap_b, epsilon)
-            distances = (difference.square() * weights[:, None, None]).sum(1)
+            normal_a, normal_b = (normalize(tap, layer, self.normalization) for tap in (tap_a, tap_b))
+            distances = ((normal_a - normal_b).square() * weights[:, None, None]).sum(1)
             total = total + factors[layer] * F.avg_pool2d(distances, CELL >> (layer + 1))
+            if self.scaled_l2:
+                plain = (tap_a.float() - tap_b.float()).square().sum(1)
+                total = total + plain_factors[layer] * F.avg_pool2d(plain, CELL >> (layer + 1))
         return total
+
+
+def prepare(
+    rgb: Float[Tensor, "batch 3 height width"], shrink: int = 1
+) -> Float[Tensor, "batch 3 padded_height padded_width"]:
+    """Pictures as the trunk gets them.
+
+    Args:
+        rgb: 0..1, gamma-coded, any size.
+        shrink: 1, or 2 for the distance at half size.
+
+    Returns:
+        float32; padded by edge replication and, with 2, averaged over 2x2 pixels; height and width are then
+        multiples of 8 and at least 16.
+    """
+    rgb = rgb.float()
+    height, width = rgb.shape[-2:]
+    cell, smallest = CELL * shrink, SMALLEST * shrink
+    rgb = pad_to(rgb, max(smallest, -(-height // cell) * cell), max(smallest, -(-width // cell) * cell))
+    return F.avg_pool2d(rgb, 2) if shrink == 2 else rgb
 
 
 def load_distance(perception: PerceptionConfig, device: torch.device) -> PerceptualDistance:
     """The VGG distance as the settings describe it: bfloat16 on CUDA, float32 and shrunk on a CPU.
 
     Raises:
-        UsageError: the trunk's file is missing or not the one expected.
+        UsageError: the file of the trunk or of the fitted weights is missing or not the one expected.
     """
     on_cuda = device.type == "cuda"
     path = Path(perception.trunk) if perception.trunk is not None else default_trunk()
+    trunk = load_trunk(path, device, torch.bfloat16 if on_cuda else torch.float32)
+    channel_logits = None
+    if perception.weights is not None:
+        fitted = load_weights(Path(perception.weights), path)
+        perception, channel_logits = fitted.over(perception), fitted.channel_logits
     return PerceptualDistance(
-        load_trunk(path, device, torch.bfloat16 if on_cuda else torch.float32),
+        trunk,
         perception.layer_weights,
+        channel_logits,
+        normalization=perception.normalization,
+        scaled_l2=perception.scaled_l2,
+        pooling=perception.pooling,
         scale=1.0 if on_cuda else perception.cpu_scale,
         max_tile_pixels=round(perception.tile_megapixels * 1e6),
     )
 
 
-def _unit(features: Tensor, epsilon: float) -> Tensor:
-    features = features.float()
-    return features * (features.square().sum(1, keepdim=True) + epsilon).rsqrt()
+def _power_mean(values: Float[Tensor, "batch down across"], exponent: float) -> Float[Tensor, " batch"]:
+    if exponent == 1:
+        return values.mean((1, 2))
+    # Divided by the largest, nothing over- or underflows. The result does not depend on the divisor, which
+    # therefore needs no gradient.
+    largest = values.detach().amax((1, 2), keepdim=True)
+    shares = values / largest.clamp(min=1e-30)
+    # The mean is at least 1 / count, unless all values are 0: the floor keeps the root's gradient finite.
+    floor = 0.5 / shares[0].numel()
+    means: Tensor = shares.pow(exponent).mean((1, 2)).clamp(min=floor)
+    return largest[:, 0, 0] * means.pow(1.0 / exponent)
+
+
+def _overlap(normalization: Normalization) -> int:
+    """Pixels that a conv4_3 location's value depends on to each side, in whole locations."""
+    reach = REACH + (WINDOW // 2 * CELL if normalization == "divisive" else 0)
+    return -(-reach // CELL) * CELL
 
 
 def _tile_sizes(height: int, width: int, pixels: int) -> tuple[int, int]:
@@ -195,12 +246,12 @@ def _tile_sizes(height: int, width: int, pixels: int) -> tuple[int, int]:
     return side, side
 
 
-def _spans(length: int, longest: int) -> list[tuple[int, int, int, int]]:
+def _spans(length: int, longest: int, overlap: int) -> list[tuple[int, int, int, int]]:
     """Cut a multiple of 8 into about equal cores: (start with overlap, start, stop, stop with overlap)."""
     if length <= longest:
         return [(0, 0, length, length)]
-    count = -(-length // ((longest - 2 * OVERLAP) // CELL * CELL))
+    count = -(-length // ((longest - 2 * overlap) // CELL * CELL))
     edges = [length // CELL * index // count * CELL for index in range(count + 1)]
     return [
-        (max(0, start - OVERLAP), start, stop, min(length, stop + OVERLAP)) for start, stop in pairwise(edges)
+        (max(0, start - overlap), start, stop, min(length, stop + overlap)) for start, stop in pairwise(edges)
     ]

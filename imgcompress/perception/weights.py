@@ -1,0 +1,149 @@
+"""Files of weights that a fit to judgments has found: what they hold, and for which trunk."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from imgcompress.config import Normalization, PerceptionConfig
+from imgcompress.errors import UsageError
+from imgcompress.perception.vgg import TAP_CHANNELS
+from imgcompress.shapes import Float
+
+FORMAT = 1
+# One entry of JSON: safetensors writes several in any order, and equal fits shall be equal files.
+_METADATA = "imgcompress"
+_SCALARS = ("scaled_l2", "pooling")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedWeights:
+    """The fitted part of a distance. It takes the place of what the settings say.
+
+    Attributes:
+        normalization: the form that the weights were fitted for.
+        layer_weights: of conv2_2, conv3_3, conv4_3, as in the settings.
+        channel_logits: (128,), (256,) and (512,).
+        scaled_l2: as in the settings; None leaves what they say.
+        pooling: the same.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    normalization: Normalization
+    layer_weights: tuple[float, float, float]
+    channel_logits: tuple[Float[Tensor, "128"], Float[Tensor, "256"], Float[Tensor, "512"]]
+    scaled_l2: float | None = None
+    pooling: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(bool(logits.isfinite().all()) for logits in self.channel_logits):
+            raise UsageError("channel_logits: expected finite numbers")
+        self.over(PerceptionConfig())
+
+    def over(self, perception: PerceptionConfig) -> PerceptionConfig:
+        """The settings with what was fitted in its place."""
+        return replace(
+            perception,
+            normalization=self.normalization,
+            layer_weights=self.layer_weights,
+            scaled_l2=perception.scaled_l2 if self.scaled_l2 is None else self.scaled_l2,
+            pooling=perception.pooling if self.pooling is None else self.pooling,
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """The checksum that weights and their cards give for a trunk's file.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the file: {error}") from error
+
+
+def save_weights(path: Path, weights: FittedWeights, trunk: Path) -> None:
+    """Writes a file for ``perception.weights``; equal weights give equal bytes.
+
+    Args:
+        path: the safetensors file.
+        weights: what was fitted.
+        trunk: file of the trunk that they were fitted on.
+
+    Raises:
+        UsageError: the trunk cannot be read or the file not be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {"layer_weights": torch.tensor(weights.layer_weights, dtype=torch.float64)}
+    for layer, logits in enumerate(weights.channel_logits):
+        tensors[f"channel_logits.{layer}"] = logits.detach().to("cpu", torch.float32).contiguous()
+    for name in _SCALARS:
+        if (value := getattr(weights, name)) is not None:
+            tensors[name] = torch.tensor(value, dtype=torch.float64)
+    about = {
+        "format": FORMAT,
+        "normalization": weights.normalization,
+        "trunk_sha256": file_sha256(trunk),
+    }
+    data = save(tensors, metadata={_METADATA: json.dumps(about)})
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write the weights: {error}") from error
+
+
+def load_weights(path: Path, trunk: Path) -> FittedWeights:
+    """Reads a file of ``save_weights``.
+
+    Args:
+        path: the safetensors file.
+        trunk: file of the trunk in use, which must be the one that the weights were fitted on.
+
+    Returns:
+        The weights, checked, on the CPU.
+
+    Raises:
+        UsageError: the file is missing, unreadable or holds something else, or the trunk is another one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = (file.metadata() or {}).get(_METADATA)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: cannot read the fitted weights: {error}") from error
+    try:
+        return _checked(json.loads(about or "null"), tensors, trunk)
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _checked(about: Any, tensors: dict[str, Tensor], trunk: Path) -> FittedWeights:
+    known = isinstance(about, dict) and about.get("normalization") in get_args(Normalization)
+    if not known or about.get("format") != FORMAT:
+        raise UsageError(f"not weights of the perceptual distance in format {FORMAT}")
+    shapes: dict[str, tuple[int, ...]] = {"layer_weights": (len(TAP_CHANNELS),)}
+    shapes |= {f"channel_logits.{layer}": (channels,) for layer, channels in enumerate(TAP_CHANNELS)}
+    shapes |= {name: () for name in _SCALARS if name in tensors}
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
+        found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items()))
+        raise UsageError(f"expected layer_weights, channel_logits and scalars, got {found}")
+    expected, actual = about.get("trunk_sha256"), file_sha256(trunk)
+    if expected != actual:
+        raise UsageError(f"fitted on the trunk with sha256 {expected}, but {trunk} has {actual}")
+    conv2_2, conv3_3, conv4_3 = tensors["layer_weights"].tolist()
+    return FittedWeights(
+        about["normalization"],
+        (conv2_2, conv3_3, conv4_3),
+        (tensors["channel_logits.0"], tensors["channel_logits.1"], tensors["channel_logits.2"]),
+        **{name: tensors[name].item() for name in _SCALARS if name in tensors},
+    )
