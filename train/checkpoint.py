@@ -1,0 +1,129 @@
+"""Fitted weights on disk with a card that says where they come from, and when they are refused."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from imgcompress.errors import UsageError
+from train.data import JudgmentData
+from train.evaluation import study_figures
+from train.model import FittedDistance, uniform_log_distance
+
+FORMAT_VERSION = "1"
+TOLERANCE = 0.005
+"""A fit may rank a study this much worse than its start."""
+
+Figures = dict[str, dict[str, float]]
+
+
+def compare_with_start(model: FittedDistance, data: JudgmentData) -> tuple[Figures, Figures]:
+    """Figures of the fit, out of fold, and of the weights it started from.
+
+    Args:
+        model: validated.
+        data: what it was fitted to.
+    """
+    start = uniform_log_distance(model.config, data.batch.features)
+    return (
+        study_figures(data.items, data.pairs, model.out_of_fold),
+        study_figures(data.items, data.pairs, start),
+    )
+
+
+def refusals(fitted: Figures, start: Figures, cross_picture: dict[str, float]) -> list[str]:
+    """Why a fit should not be used; empty if it may.
+
+    Args:
+        fitted, start: as from ``compare_with_start``.
+        cross_picture: a study with 0 is judged within its pictures, others over all of them.
+    """
+    reasons = []
+    for study, figures in fitted.items():
+        for name, value in figures.items():
+            if name == ("srocc" if cross_picture.get(study, 1.0) == 0 else "within"):
+                continue
+            before = start[study][name]
+            if not value >= before - TOLERANCE:
+                reasons.append(
+                    f"{study}: {name} {value:.4f} out of fold, {before:.4f} before the fit "
+                    f"(more than {TOLERANCE} worse)"
+                )
+    return reasons
+
+
+def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int, force: bool) -> str:
+    """Writes the weights fitted to everything, and a card beside them.
+
+    Args:
+        model: fitted and validated.
+        data: what it was fitted to.
+        path: of the safetensors file; the card has the suffix ``.json``.
+        seed: for the card.
+        force: save a fit that should not be used.
+
+    Returns:
+        A report of a few lines.
+
+    Raises:
+        UsageError: refused without ``force``, or the files cannot be written.
+    """
+    fitted, start = compare_with_start(model, data)
+    lines = [
+        f"{study}: {name} {value:.4f} out of fold, {start[study][name]:.4f} before the fit"
+        for study, figures in fitted.items()
+        for name, value in figures.items()
+    ]
+    reasons = refusals(fitted, start, data.cross_picture)
+    if reasons and not force:
+        raise UsageError("\n".join(("refused: not saved without --force", *reasons)))
+    weights = model.distance.weights(-1)
+    tensors = {"layer_weights": weights.layers}
+    tensors |= {f"channel_logits.{layer}": logits for layer, logits in enumerate(weights.channel_logits)}
+    tensors["scaled_l2"] = torch.tensor(weights.scaled_l2)
+    metadata = {
+        "version": FORMAT_VERSION,
+        "normalization": model.config.form,
+        "trunk_sha256": data.trunk_sha256,
+        "terms": json.dumps(weights.terms),
+        "masking": repr(model.config.masking),
+    }
+    card = {
+        "command": " ".join(["python -m train", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "data": data.describe(),
+        "trunk_sha256": data.trunk_sha256,
+        "settings": model.settings,
+        "layer_weights": weights.layers.tolist(),
+        "scaled_l2": weights.scaled_l2,
+        "terms": weights.terms,
+        "out_of_fold": fitted,
+        "before_the_fit": start,
+        "refused_but_forced": reasons,
+    }
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, save(tensors, metadata))
+        _replace(path.with_suffix(".json"), (json.dumps(_without_nan(card), indent=2) + "\n").encode())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write the weights: {error}") from error
+    return "\n".join((*lines, *(f"forced: {reason}" for reason in reasons), f"saved {path}"))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
