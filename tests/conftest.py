@@ -15,8 +15,9 @@ from skimage import data  # noqa: E402
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-# With the wheel alone there are no benchmarks to test.
-collect_ignore = [] if (Path(__file__).resolve().parents[1] / "scripts" / "rd").is_dir() else ["scripts"]
+# With the wheel alone there are no benchmarks and no training to test.
+_ROOT = Path(__file__).resolve().parents[1]
+collect_ignore = [folder for folder in ("scripts", "train") if not (_ROOT / folder).is_dir()]
 
 
 def pytest_configure() -> None:

@@ -1,0 +1,124 @@
+"""Fitted weights on disk with a card that says where they come from, and when they are refused."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from imgcompress.errors import UsageError
+from imgcompress.perception.weights import FittedWeights, save_weights
+from train.data import JudgmentData
+from train.evaluation import study_figures
+from train.model import FittedDistance, uniform_log_distance
+
+TOLERANCE = 0.005
+"""A fit may rank a study this much worse than its start."""
+
+Figures = dict[str, dict[str, float]]
+
+
+def compare_with_start(model: FittedDistance, data: JudgmentData) -> tuple[Figures, Figures]:
+    """Figures of the fit, out of fold, and of the weights it started from.
+
+    Args:
+        model: validated.
+        data: what it was fitted to.
+    """
+    start = uniform_log_distance(model.config, data.batch.features)
+    return (
+        study_figures(data.items, data.pairs, model.out_of_fold),
+        study_figures(data.items, data.pairs, start),
+    )
+
+
+def refusals(fitted: Figures, start: Figures, cross_picture: dict[str, float]) -> list[str]:
+    """Why a fit should not be used; empty if it may.
+
+    Args:
+        fitted, start: as from ``compare_with_start``.
+        cross_picture: a study with 0 is judged within its pictures, others over all of them.
+    """
+    reasons = []
+    for study, figures in fitted.items():
+        for name, value in figures.items():
+            if name == ("srocc" if cross_picture.get(study, 1.0) == 0 else "within"):
+                continue
+            before = start[study][name]
+            if not value >= before - TOLERANCE:
+                reasons.append(
+                    f"{study}: {name} {value:.4f} out of fold, {before:.4f} before the fit "
+                    f"(more than {TOLERANCE} worse)"
+                )
+    return reasons
+
+
+def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int, force: bool) -> str:
+    """Writes the weights fitted to everything, and a card beside them.
+
+    Args:
+        model: fitted and validated.
+        data: what it was fitted to.
+        path: of the safetensors file; the card has the suffix ``.json``.
+        seed: for the card.
+        force: save a fit that should not be used.
+
+    Returns:
+        A report of a few lines.
+
+    Raises:
+        UsageError: refused without ``force``, or the files cannot be written.
+    """
+    fitted, start = compare_with_start(model, data)
+    lines = [
+        f"{study}: {name} {value:.4f} out of fold, {start[study][name]:.4f} before the fit"
+        for study, figures in fitted.items()
+        for name, value in figures.items()
+    ]
+    reasons = refusals(fitted, start, data.cross_picture)
+    if model.config.masking or model.config.terms:
+        reasons.append(
+            "the package's distance has neither masking nor other terms: only VGG's part would be saved"
+        )
+    if reasons and not force:
+        raise UsageError("\n".join(("refused: not saved without --force", *reasons)))
+    weights = model.distance.weights(-1)
+    conv2_2, conv3_3, conv4_3 = weights.layers.tolist()
+    first, second, third = weights.channel_logits
+    fit = FittedWeights(
+        model.config.form,
+        (conv2_2, conv3_3, conv4_3),
+        (first, second, third),
+        scaled_l2=weights.scaled_l2,
+    )
+    card = {
+        "command": " ".join(["python -m train", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "data": data.describe(),
+        "trunk_sha256": data.trunk_sha256,
+        "settings": model.settings,
+        "layer_weights": weights.layers.tolist(),
+        "scaled_l2": weights.scaled_l2,
+        "terms": weights.terms,
+        "out_of_fold": fitted,
+        "before_the_fit": start,
+        "refused_but_forced": reasons,
+    }
+    temporary = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_weights(temporary, fit, data.trunk)
+        temporary.replace(path)
+        temporary.write_text(json.dumps(_without_nan(card), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path.with_suffix(".json"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write the weights: {error}") from error
+    return "\n".join((*lines, *(f"forced: {reason}" for reason in reasons), f"saved {path}"))
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
