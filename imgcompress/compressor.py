@@ -1,10 +1,9 @@
 """Pictures in, outcomes out: encode, open again, measure, fall back to the source where that is better."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -124,7 +123,7 @@ class Compressor:
         self._encoder = TargetEncoder(config, self.device)
         self._verifier = Verifier(config, self.device)
         self.buffers = self._encoder.encoder.buffers
-        self._mark = [mark_segment(__version__, _digest(config))] if config.jpeg.mark else []
+        self._mark = [mark_segment(__version__, config.digest())] if config.jpeg.mark else []
 
     def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]:
         """Recompresses pictures of any sizes; those of one layout go through the stages together.
@@ -364,11 +363,3 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("device: cuda was asked for, but torch sees no CUDA device")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _digest(config: Config) -> str:
-    """Names the settings that decide about bytes."""
-    settings = asdict(config)
-    for key in ("device", "batch_size", "jobs", "limits"):
-        del settings[key]
-    return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:12]

@@ -1,5 +1,6 @@
 """Every setting, its default and its range. YAML files and command-line options name these fields."""
 
+import hashlib
 import os
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from math import inf
@@ -279,6 +280,13 @@ class Config:
         import yaml
 
         return yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
+
+    def digest(self) -> str:
+        """Names the settings that decide about bytes, in 12 hexadecimal digits."""
+        settings = asdict(self)
+        for key in ("device", "batch_size", "jobs", "limits"):
+            del settings[key]
+        return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:12]
 
 
 def _plain(value: Any) -> Any:

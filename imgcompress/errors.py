@@ -20,6 +20,7 @@ class Reason(StrEnum):
     METADATA_TOO_LARGE = "metadata_too_large"
     # skipped
     EXISTS = "exists"
+    DONE = "done"
     # failed: nothing written
     READ_ERROR = "read_error"
     DECODE_ERROR = "decode_error"

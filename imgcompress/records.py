@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from imgcompress.errors import Reason
@@ -61,3 +61,16 @@ class FileRecord:
         scores = {name: value if isfinite(value) else None for name, value in self.scores.items()}
         values = asdict(self) | {"scores": scores, "seconds": round(self.seconds, 4)}
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "FileRecord":
+        """A record from its line; a score of null is not a number.
+
+        Raises:
+            ValueError, KeyError, TypeError: the line is none of ours.
+        """
+        values = json.loads(line)
+        values["status"], values["reason"] = Status(values["status"]), Reason(values["reason"])
+        scores = values["scores"].items()
+        values["scores"] = {name: nan if value is None else value for name, value in scores}
+        return cls(**values)

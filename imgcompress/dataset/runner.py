@@ -4,13 +4,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from imgcompress import __version__
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config
+from imgcompress.dataset.ledger import Ledger, Row, sha256
+from imgcompress.dataset.resume import (
+    History,
+    OurOutput,
+    existing_output,
+    left_alone,
+    our_output,
+    output_path,
+    stamp_of,
+)
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.read import probe, read_picture
@@ -27,19 +39,32 @@ class RunOptions:
 
     Attributes:
         dry_run: compute everything, write nothing.
-        overwrite: replace outputs that exist.
+        overwrite: replace outputs that exist, whoever made them.
+        redo: do again what an earlier run has done.
     """
 
     dry_run: bool = False
     overwrite: bool = False
+    redo: bool = False
 
 
 @dataclass
 class _Item:
-    """One candidate on its way through the run; each stage fills in what it finds."""
+    """One candidate on its way through the run; each stage fills in what it finds.
+
+    Attributes:
+        left: how it ends without being computed, if so.
+        earlier: the ledger's row that says so; without one, a file that is not ours is in the way.
+        outdated: an earlier output of ours that is still there.
+        stamp, content: of the source, for the ledger.
+    """
 
     entry: Entry
-    existing: Path | None = None
+    left: FileRecord | None = None
+    earlier: Row | None = None
+    outdated: OurOutput | None = None
+    stamp: str = ""
+    content: str = ""
     data: bytes | None = None
     format: str | None = None
     width: int | None = None
@@ -47,6 +72,10 @@ class _Item:
     source: Source | None = None
     error: PictureError | None = None
     seconds: float = 0.0
+
+    def leave(self, row: Row) -> None:
+        """It is done already."""
+        self.left, self.earlier, self.data = left_alone(self.entry, row), row, None
 
     @property
     def megapixels(self) -> float:
@@ -59,14 +88,18 @@ class Runner:
     Args:
         config: all settings.
         options: what may be touched.
+        ledger: what earlier runs have done, and where this one notes what it does; None for neither.
 
     Raises:
         UsageError: the device or a model asked for is not there.
     """
 
-    def __init__(self, config: Config, options: RunOptions) -> None:
+    def __init__(self, config: Config, options: RunOptions, ledger: Ledger | None = None) -> None:
         self._config = config
         self._options = options
+        self._history = None
+        if ledger is not None:
+            self._history = History(ledger, f"{__version__} {config.digest()}", options.redo)
         self.compressor = Compressor(config)
 
     def run(self, entries: Iterable[Entry]) -> Iterator[FileRecord]:
@@ -110,22 +143,29 @@ class Runner:
         """Compresses a window, writes the outputs, says what became of each."""
         ready = [item.source for item in items if item.source is not None]
         outcomes = iter(self.compressor.compress(ready, pool))
-        finishing = [
-            pool.submit(self._finish, item, next(outcomes) if item.source is not None else None)
-            for item in items
-        ]
-        for future in finishing:
-            yield future.result()
+        results = [_result(item, next(outcomes) if item.source is not None else None) for item in items]
+        self._note(result for result in results if result.data is not None)
+        writing = [pool.submit(self._write, result) for result in results]
+        written = [future.result() for future in writing]
+        self._note(written, confirmed=True)
+        yield from (result.record for result in written)
+
+    def _note(self, results: Iterable["_Result"], *, confirmed: bool = False) -> None:
+        """Before outputs are written, what they will be; after it, what is."""
+        if self._history is None:
+            return
+        settings = self._history.settings
+        rows = (result.row(settings, confirmed=confirmed) for result in results)
+        self._history.ledger.put(row for row in rows if row is not None)
 
     def _load(self, entry: Entry) -> _Item:
         """Reads a file and looks at its header; nothing large is decoded. Runs in the pool."""
         started = time.perf_counter()
         item = _Item(entry)
         try:
-            if not self._options.overwrite:
-                item.existing = _existing_output(entry)
-            if item.existing is None:
-                item.data = entry.source.read_bytes()
+            self._look_back(item)
+            if item.left is None:
+                assert item.data is not None
                 header = probe(item.data)
                 item.format, item.width, item.height = header.format, header.width, header.height
         except OSError as error:
@@ -135,9 +175,29 @@ class Runner:
         item.seconds = time.perf_counter() - started
         return item
 
+    def _look_back(self, item: _Item) -> None:
+        """Reads the source, unless it is done or its output's place is taken."""
+        entry, history = item.entry, self._history
+        row = history.find(entry) if history is not None else None
+        if history is not None:
+            item.stamp = stamp_of(entry.source)
+            if row is not None and history.is_done(entry, row, stamp=item.stamp):
+                item.leave(row)
+                return
+        item.outdated = our_output(entry, row) if row is not None else None
+        existing = None if self._options.overwrite else existing_output(entry)
+        if existing is not None and (item.outdated is None or existing != item.outdated.path):
+            item.left = FileRecord(str(entry.source), str(existing), Status.SKIPPED, Reason.EXISTS)
+            return
+        item.data = entry.source.read_bytes()
+        if history is not None:
+            item.content = sha256(item.data)
+            if row is not None and history.is_done(entry, row, content=item.content):
+                item.leave(row)
+
     def _decode(self, item: _Item) -> _Item:
         """Decodes what was loaded. Runs in the pool."""
-        if item.data is None or item.error is not None:
+        if item.data is None or item.error is not None or item.left is not None:
             return item
         started = time.perf_counter()
         try:
@@ -148,54 +208,91 @@ class Runner:
         item.seconds += time.perf_counter() - started
         return item
 
-    def _finish(self, item: _Item, outcome: Outcome | None) -> FileRecord:
-        """Writes an output and makes the record. Runs in the pool."""
-        entry = item.entry
-        if item.existing is not None:
-            return FileRecord(str(entry.source), str(item.existing), Status.SKIPPED, Reason.EXISTS)
-        record = FileRecord(
-            source=str(entry.source),
-            output=None,
-            status=Status.FAILED,
-            reason=Reason.INTERNAL_ERROR,
-            format=item.format,
-            width=item.width,
-            height=item.height,
-            bytes_in=None if item.data is None else len(item.data),
-            seconds=item.seconds,
-        )
-        if outcome is None:
-            assert item.error is not None
-            return replace(record, reason=item.error.reason, error=str(item.error))
-        record = replace(
-            record,
-            status=outcome.status,
-            reason=outcome.reason,
-            format=outcome.format,
-            scores=outcome.scores,
-            settings=outcome.settings,
-            seconds=item.seconds + outcome.seconds,
-            error=outcome.error,
-        )
-        if outcome.data is None:
-            return record
-        output = entry.copy if outcome.status is Status.KEPT else entry.output
+    def _write(self, result: "_Result") -> "_Result":
+        """Writes an output. Runs in the pool."""
+        record, outdated = result.record, result.item.outdated
+        if result.data is None or self._options.dry_run:
+            return result
+        assert record.output is not None
         started = time.perf_counter()
+        output = Path(record.output)
         try:
-            if not self._options.dry_run:
-                write_atomically(output, outcome.data)
+            write_atomically(output, result.data)
+            if outdated is not None and outdated.path != output:
+                with suppress(OSError):  # it does no harm
+                    outdated.path.unlink()
         except PictureError as error:
-            return replace(record, status=Status.FAILED, reason=error.reason, error=str(error))
+            return result.failed(error)
         seconds = record.seconds + time.perf_counter() - started
-        return replace(record, output=str(output), bytes_out=len(outcome.data), seconds=seconds)
+        return replace(result, record=replace(record, seconds=seconds))
 
 
-def _existing_output(entry: Entry) -> Path | None:
-    try:
-        return next((path for path in (entry.output, entry.copy) if path.exists()), None)
-    except OSError as error:
-        message = f"{entry.output} cannot be looked at: {error.strerror}"
-        raise PictureError(Reason.WRITE_ERROR, message) from error
+@dataclass(frozen=True)
+class _Result:
+    """How an item ends, and the bytes that are to be written for it."""
+
+    item: _Item
+    record: FileRecord
+    data: bytes | None = None
+
+    def failed(self, error: PictureError) -> "_Result":
+        """The same without an output."""
+        record = replace(
+            self.record,
+            output=None,
+            bytes_out=None,
+            status=Status.FAILED,
+            reason=error.reason,
+            error=str(error),
+        )
+        return replace(self, record=record, data=None)
+
+    def row(self, settings: str, *, confirmed: bool) -> Row | None:
+        """For the ledger; None where it has nothing to learn."""
+        item = self.item
+        if item.left is not None:
+            known = item.earlier
+            up_to_date = known is None or (known.confirmed and known.stamp == item.stamp)
+            return None if known is None or up_to_date else replace(known, stamp=item.stamp, confirmed=True)
+        output = None if self.data is None else sha256(self.data)
+        row = Row(item.entry.key, item.stamp, item.content, settings, self.record, output, confirmed)
+        if item.outdated is None or (confirmed and output is not None):
+            return row
+        return replace(row, replaced_sha256=item.outdated.sha256)
+
+
+def _result(item: _Item, outcome: Outcome | None) -> _Result:
+    """Joins what was found on the way with what the compressor says."""
+    if item.left is not None:
+        return _Result(item, item.left)
+    record = FileRecord(
+        source=str(item.entry.source),
+        output=None,
+        status=Status.FAILED,
+        reason=Reason.INTERNAL_ERROR,
+        format=item.format,
+        width=item.width,
+        height=item.height,
+        bytes_in=None if item.data is None else len(item.data),
+        seconds=item.seconds,
+    )
+    if outcome is None:
+        assert item.error is not None
+        return _Result(item, record).failed(item.error)
+    record = replace(
+        record,
+        status=outcome.status,
+        reason=outcome.reason,
+        format=outcome.format,
+        scores=outcome.scores,
+        settings=outcome.settings,
+        seconds=item.seconds + outcome.seconds,
+        error=outcome.error,
+    )
+    if outcome.data is None:
+        return _Result(item, record)
+    output = str(output_path(item.entry, record))
+    return _Result(item, replace(record, output=output, bytes_out=len(outcome.data)), outcome.data)
 
 
 def _map_ahead(

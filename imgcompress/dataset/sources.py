@@ -15,6 +15,9 @@ IMAGE_SUFFIXES = JPEG_SUFFIXES | frozenset(
 )
 """Files with these suffixes are candidates whatever they hold."""
 
+STATE_FOLDER = ".imgcompress"
+"""Below a destination: what a run notes there; never a source."""
+
 _MAGIC_NUMBERS = (
     b"\xff\xd8\xff",
     b"\x89PNG\r\n\x1a\n",
@@ -32,11 +35,13 @@ class Entry:
     """One candidate.
 
     Attributes:
+        key: the source's path below the root, with slashes: what the ledger knows it by.
         source: the file.
         output: where a JPEG made from it goes.
         copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
     """
 
+    key: str
     source: Path
     output: Path
     copy: Path
@@ -71,7 +76,7 @@ def find_entries(source: Path, destination: Path) -> list[Entry]:
         raise UsageError(f"{source}: no pictures found")
     relative = [file.relative_to(root) for file in files]
     entries = [
-        Entry(file, destination / output, destination / name)
+        Entry(name.as_posix(), file, destination / output, destination / name)
         for file, name, output in zip(files, relative, _output_names(relative), strict=True)
     ]
     _check_no_source_is_hit(entries)
@@ -108,7 +113,10 @@ def _check_no_source_is_hit(entries: list[Entry]) -> None:
 
 def _candidates(root: Path) -> Iterator[Path]:
     unreadable: list[Path] = []
-    for folder, _, names in os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename))):
+    walk = os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename)))
+    for folder, folders, names in walk:
+        if STATE_FOLDER in folders:
+            folders.remove(STATE_FOLDER)
         for name in names:
             path = Path(folder, name)
             if name.startswith(".") and name.endswith(".tmp"):

@@ -281,7 +281,7 @@ def test_no_more_than_two_windows_are_decoded_at_once(
     # A window holds two pictures by its pixels, so four are in flight.
     config = replace(CONFIG, limits=LimitsConfig(in_flight_megapixels=4.2 * megapixels))
     lock, decoded, most, finished = threading.Lock(), 0, 0, 0
-    read, finish = module.read_picture, Runner._finish
+    read, finish = module.read_picture, Runner._write
 
     def counting_read(*arguments: object) -> object:
         nonlocal decoded, most
@@ -290,7 +290,7 @@ def test_no_more_than_two_windows_are_decoded_at_once(
             most = max(most, decoded - finished)
         return read(*arguments)
 
-    def counting_finish(*arguments: object) -> object:
+    def counting_write(*arguments: object) -> object:
         nonlocal finished
         record = finish(*arguments)
         with lock:
@@ -298,7 +298,7 @@ def test_no_more_than_two_windows_are_decoded_at_once(
         return record
 
     monkeypatch.setattr(module, "read_picture", counting_read)
-    monkeypatch.setattr(Runner, "_finish", counting_finish)
+    monkeypatch.setattr(Runner, "_write", counting_write)
     windows: list[int] = []
     runner = Runner(config, RunOptions())
     compress = runner.compressor.compress
