@@ -1,18 +1,21 @@
-"""The command line: ``imgcompress recompress SRC DST``."""
+"""The command line: ``imgcompress recompress SRC DST``, ``imgcompress ledger DST``."""
 
+import json
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser
 from rich.console import Console
+from rich.table import Table
 
 from imgcompress import __version__
 from imgcompress.config import Config, refuse_nulls
 from imgcompress.errors import UsageError
+from imgcompress.records import Status
 from imgcompress.resources import resource_path
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -94,11 +97,32 @@ def build_parser() -> ArgumentParser:
         help="instant, fast, balanced or best: --config and the options below go over it",
     )
     recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
-    recompress.add_argument("--report", metavar="FILE.jsonl", help="write one JSON line a file")
+    recompress.add_argument(
+        "--report",
+        metavar="FILE.jsonl",
+        help="one JSON line a file (default: report.jsonl in the state folder)",
+    )
     recompress.add_argument("--dry_run", action="store_true", help="compute everything, write no picture")
-    recompress.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    recompress.add_argument(
+        "--overwrite", action="store_true", help="replace files that are in the way, whoever made them"
+    )
+    recompress.add_argument(
+        "--state", metavar="DIR", help="ledger and report of the run (default: DST/.imgcompress)"
+    )
+    recompress.add_argument(
+        "--resume", type=bool, default=True, help="leave out what an earlier run with these settings has done"
+    )
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
+    ledger = _Parser(
+        usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
+    )
+    ledger.add_argument("path", metavar="PATH", help="a destination, or its state folder")
+    ledger.add_argument(
+        "--status", type=Literal[tuple(Status)], help="list the pictures of one status instead of totals"
+    )
+    ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
+    commands.add_subcommand("ledger", ledger, help="show what has been done")
     return parser
 
 
@@ -118,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser.parse_args(arguments)
         except UnicodeDecodeError as error:
             raise UsageError(f"--config: the file is no UTF-8 text: {error}") from error
+        if options.command == "ledger":
+            return _ledger(options.ledger)
         if "preset" in options.recompress:
             raise UsageError("preset: an option of the command line only; no file of settings names one")
         refuse_nulls(options.recompress)
@@ -137,12 +163,40 @@ def _recompress(options: Any, console: Console) -> int:
     # The tensor libraries take seconds to load; --help and wrong options should not wait for them.
     from imgcompress.dataset.report import follow
     from imgcompress.dataset.runner import Runner, RunOptions
-    from imgcompress.dataset.sources import find_entries
+    from imgcompress.dataset.sources import STATE_FOLDER, find_entries
 
     config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
-    entries = find_entries(Path(options.source), Path(options.destination))
-    runner = Runner(config, RunOptions(dry_run=options.dry_run, overwrite=options.overwrite))
+    destination = Path(options.destination)
+    entries = find_entries(Path(options.source), destination)
+    state = Path(options.state) if options.state else destination / STATE_FOLDER
     report = Path(options.report) if options.report else None
+    if report is None and not options.dry_run:
+        report = state / "report.jsonl"
+    runner = Runner(config, RunOptions(options.dry_run, options.overwrite, state, options.resume))
     summary = follow(runner.run(entries), len(entries), config, report, console)
     summary.show(console, runner.compressor.buffers)
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _ledger(options: Any) -> int:
+    from imgcompress.dataset.ledger import open_ledger
+
+    console = Console()
+    with open_ledger(Path(options.path)) as ledger:
+        if options.status is not None:
+            for row in ledger.rows([Status(options.status)]):
+                record = row.record
+                line = f"{row.key}: {record.reason}" + (f", {record.error}" if record.error else "")
+                print(record.to_json() if options.json else line)
+            return EXIT_OK
+        totals = ledger.totals()
+    if options.json:
+        keys = ("status", "reason", "pictures", "bytes_in", "bytes_out")
+        for total in totals:
+            print(json.dumps(dict(zip(keys, total, strict=True))))
+        return EXIT_OK
+    table = Table("status", "reason", "pictures", "bytes in", "bytes out", box=None)
+    for status, reason, count, bytes_in, bytes_out in totals:
+        table.add_row(status, reason, f"{count:,}", f"{bytes_in:,}", f"{bytes_out:,}")
+    console.print(table)
+    return EXIT_OK

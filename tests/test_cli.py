@@ -78,10 +78,42 @@ def test_skipping_and_overwriting_and_trying(folder: Path, tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
     assert recompress(folder) == 0
     before = (tmp_path / "out" / "1.jpg").read_bytes()
+    (tmp_path / "out" / "1.jpg").write_bytes(b"mine")
     assert recompress(folder, "--quality", "20") == 0
-    assert (tmp_path / "out" / "1.jpg").read_bytes() == before
+    assert (tmp_path / "out" / "1.jpg").read_bytes() == b"mine"
     assert recompress(folder, "--quality", "20", "--overwrite") == 0
-    assert len((tmp_path / "out" / "1.jpg").read_bytes()) < len(before)
+    assert 4 < len((tmp_path / "out" / "1.jpg").read_bytes()) < len(before)
+
+
+def test_a_second_run_says_that_it_did_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recompress(folder)
+    capsys.readouterr()
+    assert recompress(folder) == 0
+    assert "3 skipped" in error_of(capsys)
+    assert recompress(folder, "--resume=false") == 0
+    assert "3 recompressed" in error_of(capsys)
+
+
+def test_the_ledger_is_shown(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.jpg").write_bytes(b"words")
+    recompress(folder, "--state", str(tmp_path / "state"))
+    assert not (tmp_path / "out" / ".imgcompress").exists()
+    assert len((tmp_path / "state" / "report.jsonl").read_text().splitlines()) == 4
+    capsys.readouterr()
+    assert main(["ledger", str(tmp_path / "state"), "--json"]) == 0
+    totals = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(t["status"], t["reason"], t["pictures"]) for t in totals] == [
+        ("recompressed", "smaller", 3), ("failed", "decode_error", 1),
+    ]  # fmt: skip
+    assert totals[0]["bytes_in"] == sum((folder / f"{n}.png").stat().st_size for n in range(3))
+    assert main(["ledger", str(tmp_path / "state")]) == 0
+    assert "decode_error" in capsys.readouterr().out
+    assert main(["ledger", str(tmp_path / "state"), "--status=failed"]) == 0
+    assert capsys.readouterr().out.startswith("bad.jpg: decode_error, ")
+    assert main(["ledger", str(tmp_path / "state"), "--status=recompressed", "--json"]) == 0
+    assert [json.loads(line)["width"] for line in capsys.readouterr().out.splitlines()] == [48] * 3
+    assert main(["ledger", str(folder)]) == 2
+    assert "there is no ledger" in error_of(capsys)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +324,7 @@ def test_names_that_look_like_options(
     monkeypatch.chdir(tmp_path)
     folder.rename(tmp_path / "--in-here")
     assert main(["recompress", "--device=cpu", "--verify=decode", "--", "--in-here", "out-there"]) == 0
-    assert len(list((tmp_path / "out-there").iterdir())) == 3
+    assert len(list((tmp_path / "out-there").glob("*.jpg"))) == 3
 
 
 def test_interrupted(
@@ -329,7 +361,7 @@ def test_kodak_as_libjpeg_does_it(shared: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     picture = sorted((shared / "photos" / "kodak").iterdir())[0]
     assert main(["recompress", str(picture), str(out), *options]) == 0
-    (result,) = out.iterdir()
+    (result,) = out.glob("*.jpg")
     source, buffer = Image.open(picture).convert("RGB"), io.BytesIO()
     source.save(buffer, "JPEG", quality=75, optimize=True)
     assert result.stat().st_size == pytest.approx(len(buffer.getvalue()), rel=0.01)

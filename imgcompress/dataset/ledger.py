@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from imgcompress.dataset.sources import STATE_FOLDER
 from imgcompress.errors import UsageError
 from imgcompress.records import FileRecord, Status
 
@@ -22,6 +23,7 @@ _WAIT_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     key TEXT PRIMARY KEY,
+    source TEXT NOT NULL,
     stamp TEXT NOT NULL,
     content TEXT NOT NULL,
     settings TEXT NOT NULL,
@@ -45,6 +47,7 @@ class Row:
 
     Attributes:
         key: its place in the data set, such as the source's path below the root.
+        source: where it was, from the root of the file system.
         stamp: size and time of the source; while they stay, its content is taken to stay.
         content: SHA-256 of the source's bytes; empty where they could not be read.
         settings: which settings decided about the bytes.
@@ -55,6 +58,7 @@ class Row:
     """
 
     key: str
+    source: str
     stamp: str
     content: str
     settings: str
@@ -124,7 +128,7 @@ class Ledger:
             UsageError: the file cannot be written.
         """
         values = [_values(row) for row in rows]
-        marks = ", ".join("?" * 13)
+        marks = ", ".join("?" * 14)
         try:
             with self._lock, self._connection:
                 self._connection.executemany(f"INSERT OR REPLACE INTO pictures VALUES ({marks})", values)
@@ -164,8 +168,24 @@ class Ledger:
 
 
 _SELECT = (
-    "SELECT key, stamp, content, settings, confirmed, output_sha256, replaced_sha256, record FROM pictures"
+    "SELECT key, source, stamp, content, settings, confirmed, output_sha256, replaced_sha256, record "
+    "FROM pictures"
 )
+
+
+def open_ledger(path: Path) -> Ledger:
+    """The ledger of a destination.
+
+    Args:
+        path: the destination, its state folder, or the file itself.
+
+    Raises:
+        UsageError: there is none.
+    """
+    for folder in (path, path / STATE_FOLDER, path.parent):
+        if (folder / FILE_NAME).is_file() and path.exists():
+            return Ledger(folder)
+    raise UsageError(f"{path}: there is no ledger")
 
 
 def sha256(data: bytes) -> str:
@@ -177,6 +197,7 @@ def _values(row: Row) -> tuple[object, ...]:
     record = row.record
     return (
         _storable(row.key),
+        _storable(row.source),
         row.stamp,
         row.content,
         row.settings,
@@ -192,11 +213,10 @@ def _values(row: Row) -> tuple[object, ...]:
     )
 
 
-def _row(values: tuple[str, str, str, str, int, str | None, str | None, str]) -> Row:
-    *source, confirmed, output_sha256, replaced_sha256, record = values
-    key, stamp, content, settings = source
-    outcome = FileRecord.from_json(record)
-    return Row(key, stamp, content, settings, outcome, output_sha256, bool(confirmed), replaced_sha256)
+def _row(values: tuple[str, str, str, str, str, int, str | None, str | None, str]) -> Row:
+    key, source, stamp, content, settings, confirmed, output_sha256, replaced_sha256, record = values
+    outcome, is_there = FileRecord.from_json(record), bool(confirmed)
+    return Row(key, source, stamp, content, settings, outcome, output_sha256, is_there, replaced_sha256)
 
 
 def _storable(text: str) -> str:

@@ -29,12 +29,12 @@ class History:
     Attributes:
         ledger: of the destination.
         settings: the run's own; rows of other settings are out of date.
-        redo: do everything again that an earlier run has done.
+        resume: whether what is done is left out.
     """
 
     ledger: Ledger
     settings: str
-    redo: bool = False
+    resume: bool = True
 
     def find(self, entry: Entry) -> Row | None:
         """What is known of an entry, out of date or not."""
@@ -49,7 +49,7 @@ class History:
             stamp: the source's as it is now, or
             content: its checksum.
         """
-        if self.redo or row.settings != self.settings or row.record.reason in TRANSIENT:
+        if not self.resume or row.settings != self.settings or row.record.reason in TRANSIENT:
             return False
         if row.stamp != stamp and (not content or row.content != content):
             return False
@@ -70,7 +70,9 @@ class OurOutput:
 
 
 def our_output(entry: Entry, row: Row) -> OurOutput | None:
-    """The file in an output's place, if the ledger knows its content."""
+    """The file in an output's place, if the ledger knows that it was made from this very source."""
+    if row.source != str(entry.source.absolute()):
+        return None
     for path in (entry.output, entry.copy):
         found = _checksum(path)
         if found is not None and found in (row.output_sha256, row.replaced_sha256):

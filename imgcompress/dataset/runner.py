@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -40,12 +40,14 @@ class RunOptions:
     Attributes:
         dry_run: compute everything, write nothing.
         overwrite: replace outputs that exist, whoever made them.
-        redo: do again what an earlier run has done.
+        state: the folder of the ledger, in which the run notes what it does; None for no ledger.
+        resume: leave out what the ledger says is done.
     """
 
     dry_run: bool = False
     overwrite: bool = False
-    redo: bool = False
+    state: Path | None = None
+    resume: bool = True
 
 
 @dataclass
@@ -88,18 +90,15 @@ class Runner:
     Args:
         config: all settings.
         options: what may be touched.
-        ledger: what earlier runs have done, and where this one notes what it does; None for neither.
 
     Raises:
         UsageError: the device or a model asked for is not there.
     """
 
-    def __init__(self, config: Config, options: RunOptions, ledger: Ledger | None = None) -> None:
+    def __init__(self, config: Config, options: RunOptions) -> None:
         self._config = config
         self._options = options
-        self._history = None
-        if ledger is not None:
-            self._history = History(ledger, f"{__version__} {config.digest()}", options.redo)
+        self._history: History | None = None
         self.compressor = Compressor(config)
 
     def run(self, entries: Iterable[Entry]) -> Iterator[FileRecord]:
@@ -113,17 +112,23 @@ class Runner:
 
         Returns:
             One record an entry, in their order, as soon as its window is written.
+
+        Raises:
+            UsageError: the ledger cannot be used.
         """
-        with ThreadPoolExecutor(self._config.threads, thread_name_prefix="imgcompress") as pool:
+        with ExitStack() as stack:
+            if self._options.state is not None and not self._options.dry_run:
+                ledger = stack.enter_context(Ledger(self._options.state))
+                settings = f"{__version__} {self._config.digest()}"
+                self._history = History(ledger, settings, self._options.resume)
+            pool = ThreadPoolExecutor(self._config.threads, thread_name_prefix="imgcompress")
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             decoding: list[Future[_Item]] = []
-            try:
-                for window in self._windows(pool, entries):
-                    upcoming = [pool.submit(self._decode, item) for item in window]
-                    yield from self._process(pool, [future.result() for future in decoding])
-                    decoding = upcoming
+            for window in self._windows(pool, entries):
+                upcoming = [pool.submit(self._decode, item) for item in window]
                 yield from self._process(pool, [future.result() for future in decoding])
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+                decoding = upcoming
+            yield from self._process(pool, [future.result() for future in decoding])
 
     def _windows(self, pool: Executor, entries: Iterable[Entry]) -> Iterator[list[_Item]]:
         """Cuts the stream of loaded files by count and by pixels."""
@@ -255,7 +260,8 @@ class _Result:
             up_to_date = known is None or (known.confirmed and known.stamp == item.stamp)
             return None if known is None or up_to_date else replace(known, stamp=item.stamp, confirmed=True)
         output = None if self.data is None else sha256(self.data)
-        row = Row(item.entry.key, item.stamp, item.content, settings, self.record, output, confirmed)
+        key, source = item.entry.key, str(item.entry.source.absolute())
+        row = Row(key, source, item.stamp, item.content, settings, self.record, output, confirmed)
         if item.outdated is None or (confirmed and output is not None):
             return row
         return replace(row, replaced_sha256=item.outdated.sha256)

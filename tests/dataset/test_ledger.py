@@ -16,7 +16,7 @@ def row(key: str = "a.png", status: Status = Status.RECOMPRESSED, *, confirmed: 
     record = FileRecord(
         f"in/{key}", f"out/{key}", status, reason, "jpeg", 4, 3, 100, 40, {"ssim": 0.9}, {"q": 1}, 2.5
     )
-    return Row(key, "100 1", "c0ffee", "0.1 abc", record, "beef", confirmed)
+    return Row(key, f"/in/{key}", "100 1", "c0ffee", "0.1 abc", record, "beef", confirmed)
 
 
 @pytest.fixture

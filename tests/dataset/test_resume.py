@@ -62,9 +62,8 @@ def run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def again(config: Config = CONFIG, **options: bool) -> list[FileRecord]:
         again.computed = 0  # type: ignore[attr-defined]
-        with Ledger(tmp_path / "out" / STATE_FOLDER) as ledger:
-            runner = Runner(config, RunOptions(**options), ledger)
-            return list(runner.run(find_entries(folder, tmp_path / "out")))
+        run_options = RunOptions(state=tmp_path / "out" / STATE_FOLDER, **options)
+        return list(Runner(config, run_options).run(find_entries(folder, tmp_path / "out")))
 
     monkeypatch.setattr(module, "read_picture", counting)
     return again
@@ -118,7 +117,7 @@ def test_other_settings_do_all_again(run: Run, tmp_path: Path) -> None:
     after = outputs(tmp_path / "out")
     assert {name for name in after if after[name] != before[name]} == {f"{n}.jpg" for n in range(4)}
     assert words(run(replace(CONFIG, quality=30, batch_size=1, jobs=1))) == SECOND
-    assert words(run(replace(CONFIG, quality=30), redo=True)) == FIRST
+    assert words(run(replace(CONFIG, quality=30), resume=False)) == FIRST
 
 
 def test_a_missing_output_is_made_again(run: Run, tmp_path: Path) -> None:
@@ -138,6 +137,22 @@ def test_what_somebody_else_put_there_stays(run: Run, folder: Path, tmp_path: Pa
     assert words(records) == ["skipped exists", *SECOND[1:]]
     assert (tmp_path / "out" / "0.jpg").read_bytes() == b"edited since"
     assert words(run(overwrite=True)) == ["recompressed smaller", *SECOND[1:]]
+
+
+def test_another_source_of_the_same_name_replaces_nothing(
+    run: Run, folder: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    run()
+    before = outputs(tmp_path / "out")
+    folder.rename(tmp_path / "moved")
+    folder.mkdir()
+    options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
+    moved = list(Runner(CONFIG, options).run(find_entries(tmp_path / "moved", tmp_path / "out")))
+    assert words(moved) == SECOND
+    (tmp_path / "moved" / "0.png").write_bytes(png(pixels[::-1]))
+    moved = list(Runner(CONFIG, options).run(find_entries(tmp_path / "moved", tmp_path / "out")))
+    assert words(moved) == ["skipped exists", *SECOND[1:]]
+    assert outputs(tmp_path / "out") == before
 
 
 def test_an_output_that_changes_its_suffix_leaves_nothing_behind(
@@ -190,16 +205,14 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from imgcompress.config import Config, LoopConfig
-from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.runner import Runner, RunOptions
 from imgcompress.dataset.sources import STATE_FOLDER, find_entries
 source, destination = map(Path, sys.argv[1:])
 config = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
-with Ledger(destination / STATE_FOLDER) as ledger:
-    entries = find_entries(source, destination)
-    print("ready", flush=True)
-    for record in Runner(config, RunOptions(), ledger).run(entries):
-        print(record.status, record.reason, flush=True)
+entries = find_entries(source, destination)
+print("ready", flush=True)
+for record in Runner(config, RunOptions(state=destination / STATE_FOLDER)).run(entries):
+    print(record.status, record.reason, flush=True)
 """
 
 
