@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -173,9 +175,29 @@ def _recompress(options: Any, console: Console) -> int:
     if report is None and not options.dry_run:
         report = state / "report.jsonl"
     runner = Runner(config, RunOptions(options.dry_run, options.overwrite, state, options.resume))
-    summary = follow(runner.run(entries), len(entries), config, report, console)
+    with _first_interrupt(runner.stop, console):
+        summary = follow(runner.run(entries), len(entries), config, report, console)
     summary.show(console, runner.compressor.buffers)
+    if (left := len(entries) - summary.statuses.total()) > 0:
+        console.print(f"imgcompress: interrupted; {left} files are left, the same command goes on from there")
+        return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+@contextmanager
+def _first_interrupt(stop: Callable[[], None], console: Console) -> Iterator[None]:
+    """Ctrl-C lets what is in flight be finished; a second one does not."""
+
+    def handle(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop()
+        console.print("imgcompress: finishing what is in flight; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ledger(options: Any) -> int:

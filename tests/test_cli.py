@@ -1,5 +1,6 @@
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 import imgcompress.cli as module
 from imgcompress import __version__
 from imgcompress.cli import main
+from imgcompress.compressor import Compressor, Source
 from imgcompress.config import Config, LoopConfig, load_config
 from imgcompress.resources import resource_path
 
@@ -325,6 +327,26 @@ def test_names_that_look_like_options(
     folder.rename(tmp_path / "--in-here")
     assert main(["recompress", "--device=cpu", "--verify=decode", "--", "--in-here", "out-there"]) == 0
     assert len(list((tmp_path / "out-there").glob("*.jpg"))) == 3
+
+
+def test_the_first_interrupt_finishes_what_is_in_flight(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compress, handler = Compressor.compress, signal.getsignal(signal.SIGINT)
+
+    def interrupted(self: Compressor, sources: list[Source], pool: object) -> object:
+        if sources:
+            signal.raise_signal(signal.SIGINT)
+        return compress(self, sources, pool)
+
+    monkeypatch.setattr(Compressor, "compress", interrupted)
+    assert recompress(folder, "--batch-size=1", "--limits.in-flight-megapixels=0.001") == 130
+    assert "interrupted; 2 files are left" in error_of(capsys)
+    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["0.jpg"]
+    assert signal.getsignal(signal.SIGINT) is handler
+    monkeypatch.undo()
+    assert recompress(folder) == 0
+    assert "1 skipped, 2 recompressed" in error_of(capsys)
 
 
 def test_interrupted(

@@ -1,5 +1,6 @@
 """Read, compute and write overlap; windows bound the memory; records come in the order of the sources."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +100,12 @@ class Runner:
         self._config = config
         self._options = options
         self._history: History | None = None
+        self._stopping = threading.Event()
         self.compressor = Compressor(config)
+
+    def stop(self) -> None:
+        """Ends the run after the window that is being computed; any thread or signal handler may call it."""
+        self._stopping.set()
 
     def run(self, entries: Iterable[Entry]) -> Iterator[FileRecord]:
         """Works through the entries.
@@ -127,6 +133,8 @@ class Runner:
             for window in self._windows(pool, entries):
                 upcoming = [pool.submit(self._decode, item) for item in window]
                 yield from self._process(pool, [future.result() for future in decoding])
+                if self._stopping.is_set():
+                    return
                 decoding = upcoming
             yield from self._process(pool, [future.result() for future in decoding])
 
