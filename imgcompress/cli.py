@@ -114,6 +114,15 @@ def build_parser() -> ArgumentParser:
     recompress.add_argument(
         "--resume", type=bool, default=True, help="leave out what an earlier run with these settings has done"
     )
+    recompress.add_argument(
+        "--include", nargs="+", metavar="GLOB", default=["*"], help="only paths below SRC that match one"
+    )
+    recompress.add_argument(
+        "--exclude", nargs="+", metavar="GLOB", default=[], help="no path that matches one"
+    )
+    recompress.add_argument("--min_bytes", type=int, default=0, help="leave out smaller files")
+    recompress.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    recompress.add_argument("--sample", type=int, metavar="N", help="only N pictures drawn at random")
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
     ledger = _Parser(
@@ -165,11 +174,14 @@ def _recompress(options: Any, console: Console) -> int:
     # The tensor libraries take seconds to load; --help and wrong options should not wait for them.
     from imgcompress.dataset.report import follow
     from imgcompress.dataset.runner import Runner, RunOptions
-    from imgcompress.dataset.sources import STATE_FOLDER, find_entries
+    from imgcompress.dataset.sources import STATE_FOLDER, Selection, find_entries
 
     config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
     destination = Path(options.destination)
-    entries = find_entries(Path(options.source), destination)
+    selection = Selection(
+        tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
+    )
+    entries = find_entries(Path(options.source), destination, selection)
     state = Path(options.state) if options.state else destination / STATE_FOLDER
     report = Path(options.report) if options.report else None
     if report is None and not options.dry_run:

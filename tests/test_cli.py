@@ -393,3 +393,12 @@ def test_kodak_as_libjpeg_does_it(shared: Path, tmp_path: Path) -> None:
         return float(10 * np.log10(255**2 / error.mean()))
 
     assert psnr(result) == pytest.approx(psnr(buffer), abs=0.05)
+
+
+def test_a_selection(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recompress(folder, "--exclude", "1*", "--limit", "1") == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["0.jpg"]
+    assert recompress(folder, "--include", "1.*", "2.*", "--sample=1", "--dry-run") == 0
+    capsys.readouterr()
+    assert recompress(folder, "--include", "nothing") == 2
+    assert "leaves none of 3 pictures" in error_of(capsys)

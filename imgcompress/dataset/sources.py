@@ -1,10 +1,12 @@
 """Which files are candidates, and what their outputs are called."""
 
 import os
+import random
 import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from imgcompress.errors import UsageError
@@ -47,12 +49,59 @@ class Entry:
     copy: Path
 
 
-def find_entries(source: Path, destination: Path) -> list[Entry]:
+@dataclass(frozen=True)
+class Selection:
+    """Which of the pictures found are candidates; outputs are named as if all were.
+
+    Attributes:
+        include: globs of paths below the root, in which ``*`` stands for slashes too; one must match.
+        exclude: the same; none may match.
+        min_bytes: smaller files are left out.
+        limit: only so many, the first ones.
+        sample: only so many, drawn at random with a fixed seed, in their order.
+
+    Raises:
+        UsageError: a number is out of its range.
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    min_bytes: int = 0
+    limit: int | None = None
+    sample: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, least in (("min_bytes", 0), ("limit", 1), ("sample", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise UsageError(f"{key}: expected an integer >= {least}, got {value}")
+
+    def choose(self, entries: list[Entry]) -> list[Entry]:
+        """The candidates, in their order."""
+        chosen = [entry for entry in entries if self._takes(entry)][: self.limit]
+        if self.sample is None or self.sample >= len(chosen):
+            return chosen
+        drawn = sorted(random.Random(0).sample(range(len(chosen)), self.sample))
+        return [chosen[index] for index in drawn]
+
+    def _takes(self, entry: Entry) -> bool:
+        if not any(fnmatchcase(entry.key, glob) for glob in self.include):
+            return False
+        if any(fnmatchcase(entry.key, glob) for glob in self.exclude):
+            return False
+        try:
+            return self.min_bytes == 0 or entry.source.stat().st_size >= self.min_bytes
+        except OSError:
+            return True  # a line of the report says why it cannot be read
+
+
+def find_entries(source: Path, destination: Path, selection: Selection | None = None) -> list[Entry]:
     """Lists the candidates below a folder, or the one file, in sorted order, with their outputs.
 
     Args:
         source: a folder, searched recursively without following links to folders, or a single file.
         destination: the folder that mirrors the tree.
+        selection: which of them; None for all.
 
     Returns:
         At least one entry. An output keeps the source's name with the suffix ``.jpg``; a JPEG's own suffix
@@ -60,7 +109,7 @@ def find_entries(source: Path, destination: Path) -> list[Entry]:
         full name plus ``.jpg``.
 
     Raises:
-        UsageError: the source is missing, has no pictures, or the folders lie inside one another in a way
+        UsageError: the source is missing, no picture is left, or the folders lie inside one another in a way
             that would mix sources and outputs.
     """
     try:
@@ -80,7 +129,10 @@ def find_entries(source: Path, destination: Path) -> list[Entry]:
         for file, name, output in zip(files, relative, _output_names(relative), strict=True)
     ]
     _check_no_source_is_hit(entries)
-    return entries
+    chosen = (selection or Selection()).choose(entries)
+    if not chosen:
+        raise UsageError(f"{source}: the selection leaves none of {len(entries)} pictures")
+    return chosen
 
 
 def _check_places(source: Path, destination: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgcompress.dataset import sources as module
-from imgcompress.dataset.sources import IMAGE_SUFFIXES, JPEG_SUFFIXES, find_entries
+from imgcompress.dataset.sources import IMAGE_SUFFIXES, JPEG_SUFFIXES, Selection, find_entries
 from imgcompress.errors import UsageError
 
 
@@ -202,3 +202,48 @@ def test_a_destination_that_leads_back_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "out" / "x").symlink_to(root / "x")
     with pytest.raises(UsageError, match="would replace a source"):
         find_entries(root, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(), ["a.png", "b.jpg", "sub/a.png", "sub/c.jpg"]),
+        (Selection(include=("*.png",)), ["a.png", "sub/a.png"]),
+        (Selection(include=("sub/*", "b*")), ["b.jpg", "sub/a.png", "sub/c.jpg"]),
+        (Selection(exclude=("sub/*", "*.jpg")), ["a.png"]),
+        (Selection(min_bytes=3), ["b.jpg", "sub/c.jpg"]),
+        (Selection(exclude=("a*",), limit=2), ["b.jpg", "sub/a.png"]),
+        (Selection(sample=9), ["a.png", "b.jpg", "sub/a.png", "sub/c.jpg"]),
+    ],
+)
+def test_a_selection(selection: Selection, expected: list[str], tmp_path: Path) -> None:
+    for name, data in {"a.png": b"..", "b.jpg": b"...", "sub/a.png": b"..", "sub/c.jpg": b"...."}.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(data)
+    assert [entry.key for entry in find_entries(tmp_path / "in", tmp_path / "out", selection)] == expected
+
+
+def test_a_sample_is_the_same_each_time_and_keeps_the_names_of_all(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for index in range(40):
+        (tmp_path / "in" / f"{index:02}.jpg").touch()
+        (tmp_path / "in" / f"{index:02}.png").touch()
+    every = find_entries(tmp_path / "in", tmp_path / "out")
+    drawn = find_entries(tmp_path / "in", tmp_path / "out", Selection(sample=10))
+    assert len(drawn) == 10 and drawn == find_entries(tmp_path / "in", tmp_path / "out", Selection(sample=10))
+    assert drawn == [entry for entry in every if entry in drawn] != every[:10]
+
+
+@pytest.mark.parametrize(
+    "options", [{"limit": 0}, {"sample": 0}, {"min_bytes": -1}], ids=lambda options: next(iter(options))
+)
+def test_a_selection_of_nothing_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        Selection(**options)
+
+
+def test_a_selection_that_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    with pytest.raises(UsageError, match="leaves none of 1 pictures"):
+        find_entries(tmp_path / "in", tmp_path / "out", Selection(exclude=("*",)))
