@@ -282,8 +282,9 @@ class Compressor:
         # A JPEG whose coefficients all survived has not been recompressed, and need not carry the mark.
         is_jpeg = source.picture.jpeg is not None
         unchanged = is_jpeg and torch.equal(packed.pixels, source.picture.pixels)
-        if unchanged or len(packed.data) >= smallest:
-            error = PictureError(Reason.NOT_SMALLER, "the result is not smaller than the source")
+        saved = 100 * (1 - len(packed.data) / len(source.data))
+        if unchanged or len(packed.data) >= smallest or saved < self.config.min_savings:
+            error = PictureError(Reason.NOT_SMALLER, "the result is not smaller, or not by enough")
             return replace(self._without_encoding(source, error, packed.lossless), **said)
         return Outcome(Status.RECOMPRESSED, Reason.SMALLER, packed.data, "jpeg", **said)
 

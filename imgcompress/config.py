@@ -231,6 +231,7 @@ class Config:
         max_encodes: encodings a picture may take to hit its target; 1 takes the step that hits it on average.
         max_bytes: no result is larger; null for no limit.
         min_score: no result has a lower SSIMULACRA2; null for no limit.
+        min_savings: percent of a source's bytes that a result must save to be worth its loss.
         verify: what every output must pass before it is written: ``decode`` (opens elsewhere, right size),
             ``ssim`` or ``vgg`` (in addition at least as similar as the floor); auto: vgg on CUDA, else ssim.
         strip: which metadata is left out. The EXIF thumbnail, which shows the old picture, always is.
@@ -246,6 +247,7 @@ class Config:
     max_encodes: int = 8
     max_bytes: int | None = None
     min_score: float | None = None
+    min_savings: float = 0.0
     verify: VerifyMode = "auto"
     strip: StripMode = "none"
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -267,6 +269,7 @@ class Config:
         )
         possible = self.min_score is None or -inf < self.min_score <= 100
         _require(possible, "min_score", self.min_score, "a number up to 100")
+        _require(0 <= self.min_savings < 100, "min_savings", self.min_savings, "percent, 0 to below 100")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "an integer >= 1")
         _require(self.jobs >= 0, "jobs", self.jobs, "an integer >= 0")
 

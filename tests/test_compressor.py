@@ -121,6 +121,19 @@ def test_recompressed(compressor: Compressor, pool: ThreadPoolExecutor, pixels: 
         assert outcome.seconds > 0
 
 
+def test_a_result_that_saves_too_little_is_not_worth_its_loss(
+    pool: ThreadPoolExecutor, pixels: np.ndarray
+) -> None:
+    png = file(pixels)
+    (outcome,) = run(Compressor(instant(device="cpu")), pool, png)
+    assert outcome.data is not None
+    saved = 100 * (1 - len(outcome.data) / len(png))
+    (enough,) = run(Compressor(instant(device="cpu", min_savings=saved - 0.1)), pool, png)
+    assert words(enough) == ("recompressed", "smaller")
+    (too_little,) = run(Compressor(instant(device="cpu", min_savings=saved + 0.1)), pool, png)
+    assert words(too_little) == ("kept", "not_smaller") and too_little.data == png
+
+
 def test_a_jpeg_that_is_coarse_already_is_optimized(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
     jpeg = file(pixels, "JPEG", quality=30)
     (outcome,) = run(Compressor(instant(quality=95, device="cpu")), pool, jpeg)

@@ -71,6 +71,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("max_bytes: 1.5", "max_bytes"),
         ("min_score: 101", "min_score"),
         ("min_score: .nan", "min_score"),
+        ("min_savings: 100", "min_savings"),
+        ("min_savings: .nan", "min_savings"),
         ("loop:\n  rounds: -1", "loop.rounds"),
         ("loop:\n  shift: 1.5", "loop.shift"),
         ("loop:\n  luma_lambda: -1", "loop.luma_lambda"),
