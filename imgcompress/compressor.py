@@ -120,6 +120,7 @@ class Compressor:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = find_device(config.device)
+        self._batch_megapixels = config.limits.batch_megapixels
         self._encoder = TargetEncoder(config, self.device)
         self._verifier = Verifier(config, self.device)
         self.buffers = self._encoder.encoder.buffers
@@ -184,19 +185,25 @@ class Compressor:
         return _Job(index, source, layout, header)
 
     def _batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
-        """Groups by layout, at most ``batch_size`` pictures and ``batch_megapixels`` together."""
+        """Groups by layout, at most ``batch_size`` pictures and as many pixels as fit together."""
         groups: dict[Layout, list[_Job]] = {}
         for job in jobs:
             groups.setdefault(job.layout, []).append(job)
         for layout, group in groups.items():
             megapixels = layout.padded_size[0] * layout.padded_size[1] / 1e6
-            fitting = max(1, int(self.config.limits.batch_megapixels / megapixels))
-            size = min(self.config.batch_size, fitting)
-            for start in range(0, len(group), size):
+            start = 0
+            while start < len(group):
+                # Asked anew each time: memory may have run out meanwhile.
+                fitting = max(1, int(self._batch_megapixels / megapixels))
+                size = min(self.config.batch_size, fitting)
                 yield group[start : start + size]
+                start += size
 
     def _encode(self, batch: Sequence[_Job]) -> list[tuple[Encoded, float] | PictureError]:
-        """Each picture's encoding and its seconds; a batch that fails is tried again one by one."""
+        """Each picture's encoding and its seconds; a batch that fails is tried again in halves.
+
+        What did not fit into memory is remembered: no later batch is larger than the halves.
+        """
         started = time.perf_counter()
         pictures = [job.source.picture for job in batch]
         try:
@@ -209,7 +216,13 @@ class Compressor:
         # Outside of the handler, as the error's traceback holds the batch's tensors.
         if len(batch) == 1:
             return [failure]
-        return [result for job in batch for result in self._encode([job])]
+        half = (len(batch) + 1) // 2
+        if failure.reason is Reason.OUT_OF_MEMORY:
+            height, width = batch[0].layout.padded_size
+            self._batch_megapixels = min(self._batch_megapixels, half * height * width / 1e6)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return [*self._encode(batch[:half]), *self._encode(batch[half:])]
 
     def _encode_all(
         self, jobs: Sequence[_Job]

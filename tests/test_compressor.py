@@ -352,7 +352,7 @@ def test_one_picture_that_breaks_the_encoder_does_not_hurt_its_batch(
 
     monkeypatch.setattr(compressor._encoder, "encode", fail)
     outcomes = compressor.compress(sources, pool)
-    assert calls == [4, 1, 1, 1, 1]
+    assert calls == [4, 2, 2, 1, 1]
     assert words(outcomes[2]) == ("failed", reason)
     assert outcomes[2].data is None and outcomes[2].format == "png"
     assert str(error) in (outcomes[2].error or "")
@@ -379,6 +379,27 @@ def test_a_fault_before_or_after_the_encoder_stays_with_its_picture(
         ("failed", "internal_error"),
         *[("recompressed", "smaller")] * 3,
     ]
+
+
+def test_what_does_not_fit_into_memory_is_halved_and_remembered(
+    pool: ThreadPoolExecutor, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressor = Compressor(instant(device="cpu", batch_size=8))
+    encode, sizes = compressor._encoder.encode, []
+
+    def little_memory(pictures, *rest):
+        sizes.append(len(pictures))
+        if len(pictures) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(pictures, *rest)
+
+    monkeypatch.setattr(compressor._encoder, "encode", little_memory)
+    files = [file(np.roll(pixels, shift, axis=0)) for shift in range(12)]
+    outcomes = run(compressor, pool, *files)
+    assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2]
+    assert [words(outcome) for outcome in outcomes] == [("recompressed", "smaller")] * 12
+    alone = run(Compressor(instant(device="cpu", batch_size=1)), pool, *files)
+    assert [outcome.data for outcome in outcomes] == [outcome.data for outcome in alone]
 
 
 def test_a_verification_that_breaks_down_is_tried_one_by_one(
