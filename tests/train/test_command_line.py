@@ -35,6 +35,8 @@ def arguments(write_csv, ten_rows, tmp_path, monkeypatch) -> Run:
             "data.cache": tmp_path / "cache",
             "data.cross_picture": "null",
             "data.folds": 5,
+            "model.distance.scaled_l2": 0.0,
+            "model.lambda_channels": 1.0,
             **options,
         }
         if command == "fit":
@@ -87,7 +89,7 @@ def test_another_fit_does_not_go_on_from_this_one(arguments) -> None:
 def test_a_worse_fit_is_refused_without_force(arguments, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(checkpoint, "TOLERANCE", -3.0)  # every fit is worse than that
     with pytest.raises(
-        SystemExit, match=r"(?s)refused: not saved without --force.*mine: srocc .* before the fit"
+        SystemExit, match=r"(?s)refused: not saved without --force.*mine: srocc .* without a fit"
     ):
         main(arguments("fit"))
     assert not (tmp_path / "run.safetensors").exists()
@@ -108,7 +110,7 @@ def test_given_pairs_are_fitted(arguments, write_csv, tmp_path, capsys) -> None:
     rows = [[f"set/p{n}.png", f"set/p{n}_10.jpg", f"set/p{n}_60.jpg", "b"] for n in range(5)]
     file = write_csv(["reference", "a", "b", "preferred"], rows)
     main(arguments("fit", **{"data.judgments": json.dumps([str(file)])}))
-    assert "mine: pairs 1.0000 out of fold, 1.0000 before the fit" in capsys.readouterr().out
+    assert "mine: pairs 1.0000 out of fold, 1.0000 without a fit" in capsys.readouterr().out
     main(arguments("report", **{"data.judgments": json.dumps([str(file)])}))
     assert "preferences agreed with" in (tmp_path / "run/report/report.md").read_text()
 
