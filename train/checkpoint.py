@@ -81,7 +81,7 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
             "the package's distance has neither masking nor other terms: only VGG's part would be saved"
         )
     if reasons and not force:
-        raise UsageError("\n".join(("refused: not saved without --force", *reasons)))
+        raise UsageError("\n".join(("refused: not saved without --force", *reasons, "figures:", *lines)))
     weights = model.distance.weights(-1)
     conv2_2, conv3_3, conv4_3 = weights.layers.tolist()
     first, second, third = weights.channel_logits
