@@ -218,8 +218,8 @@ class Config:
         quality: 1 (smallest) to 100: stands for the SSIMULACRA2 that libjpeg-turbo gives the Kodak pictures
             at that number, on average (``quantization.scale``). With ``quantization.tables: ijg`` it scales
             the tables, as in libjpeg.
-        subsampling: 444, 422, 420, or auto: a source JPEG keeps its own; others get 420 below a target of
-            SSIMULACRA2 90 and 444 from there on.
+        subsampling: 444, 422, 420, or auto: a source JPEG keeps its own; others get 420, or 444
+            where thinned-out chroma would cost more (``layout``).
         device: where the tensors live; auto takes CUDA where there is one.
         batch_size: at most this many pictures of one size go through the stages together.
         jobs: threads that read, pack and write; 0 is one a core.

@@ -170,9 +170,9 @@ class Encoder:
                     weight, dead_zone.dead_zone_threshold, dead_zone.dead_zone_slope
                 )
             first.append(quantize(plane, table, thresholds).to(torch.int16))
-        if prepared.objective is None:
-            return Quantized(tables, start(first, prepared.weights))
         state = start(first, prepared.weights)
+        if prepared.objective is None:
+            return Quantized(tables, state)
         if earlier is not None:
             state = replace(earlier.state, quantized=tuple(first))
         settings, geometry = self._config.loop, prepared.geometry
@@ -259,7 +259,7 @@ class Encoder:
             meant = imgcompress_tables(
                 torch.tensor(reference_steps, dtype=torch.float32, device=self._device),
                 prepared.shares,
-                chroma_area=prepared.layout.sampling.horizontal * prepared.layout.sampling.vertical,
+                chroma_area=prepared.layout.sampling.chroma_area,
                 shape=self._shape,
             )
         meant = meant[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]

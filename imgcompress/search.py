@@ -92,7 +92,7 @@ class TargetEncoder:
         ]
         active = list(range(len(tracks)))
         quantized: Quantized | None = None
-        turn = 0
+        rounds: int | None = None  # the first time, what the settings say
         while active:
             proposals = [tracks[index].proposal() for index in active]
             kept = [row for row, proposal in enumerate(proposals) if proposal is not None]
@@ -105,11 +105,10 @@ class TargetEncoder:
                 active = [active[row] for row in kept]
             nominal = [proposal for proposal in proposals if proposal is not None]
             steps = [step_of_score(at) for at in nominal]
+            quantized = self.encoder.quantize(prepared, steps, quantized, rounds)
             # The second try goes on with the first one's loop. From the third on nothing more is learned,
             # so that tries can be compared with each other.
-            rounds = None if quantized is None else int(turn == 1)
-            quantized = self.encoder.quantize(prepared, steps, quantized, rounds)
-            turn += 1
+            rounds = 1 if rounds is None else 0
             files = self.encoder.write(prepared, quantized, [tracks[index].header for index in active])
             scores = self._measure.scores(
                 [tracks[index].picture.pixels for index in active], [decode_again(data) for data in files]

@@ -1,12 +1,14 @@
 """Fitted weights on disk with a card that says where they come from, and when they are refused."""
 
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from imgcompress.errors import UsageError
+from imgcompress.image.write import write_atomically
 from imgcompress.perception.weights import FittedWeights, save_weights
 from train.data import JudgmentData
 from train.evaluation import study_figures
@@ -67,7 +69,8 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         A report of a few lines.
 
     Raises:
-        UsageError: refused without ``force``, or the files cannot be written.
+        UsageError: refused without ``force``, or the weights cannot be written.
+        PictureError: the card cannot be written.
     """
     fitted, uniform = compare_with_uniform(model, data)
     lines = [
@@ -105,15 +108,12 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         "without_a_fit": uniform,
         "refused_but_forced": reasons,
     }
-    temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_weights(temporary, fit, data.trunk)
-        temporary.replace(path)
-        temporary.write_text(json.dumps(_without_nan(card), indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path.with_suffix(".json"))
     except OSError as error:
         raise UsageError(f"{path}: cannot write the weights: {error}") from error
+    save_weights(path, fit, data.trunk)
+    write_atomically(path.with_suffix(".json"), (json.dumps(_without_nan(card), indent=2) + "\n").encode())
     return "\n".join((*lines, *(f"forced: {reason}" for reason in reasons), f"saved {path}"))
 
 
@@ -121,4 +121,4 @@ def _without_nan(value: Any) -> Any:
     """JSON has no NaN."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
+    return None if isinstance(value, float) and math.isnan(value) else value

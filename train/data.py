@@ -175,7 +175,6 @@ class JudgmentData(LightningDataModule):
         features = batch.features
         moved = Features(
             {form: tuple(tap.to(device) for tap in taps) for form, taps in features.taps.items()},
-            features.pooled.to(device),
             features.ssimulacra2_terms.to(device),
             {name: value.to(device) for name, value in features.scalars.items()},
         )

@@ -17,19 +17,21 @@ from torch import Tensor
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.image.color import as_rgb, rgb_to_gray
 from imgcompress.image.read import read_picture
+from imgcompress.image.write import write_atomically
 from imgcompress.perception.cvvdp import CvvdpReference
 from imgcompress.perception.masking import MaskedContrastReference
 from imgcompress.perception.normalization import LAYER_ENERGIES, RELATIVE_EPSILON, WINDOW
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
 from imgcompress.perception.vgg import TAP_CHANNELS, VggFeatures, load_trunk
+from imgcompress.perception.weights import file_sha256
 from imgcompress.shapes import Float
 from train.judgments import Item
 from train.ssimulacra2_terms import COUNT, ssimulacra2_terms
-from train.taps import EXPONENTS, FORMS, POWERS, Original, compare, prepare
+from train.taps import EXPONENTS, FORMS, Original, compare, prepare
 
-VERSION = 1
+VERSION = 2
 """Of what else the numbers mean; part of their keys on disk."""
-ENTRY_BYTES = 4 * (len(FORMS) * (len(EXPONENTS) * sum(TAP_CHANNELS) + 3 * len(POWERS)) + COUNT) + 4096
+ENTRY_BYTES = 4 * (len(FORMS) * len(EXPONENTS) * sum(TAP_CHANNELS) + COUNT) + 4096
 
 DISTANCES = ("ssimulacra2", "masked_contrast", "cvvdp")
 """Metrics of our own, 0 for equal pictures."""
@@ -45,20 +47,13 @@ class Features:
 
     Attributes:
         taps: per form and layer [items, len(EXPONENTS), channels], means of squared differences.
-        pooled: [items, len(FORMS), layers, len(POWERS)], power means over locations.
         ssimulacra2_terms: [items, 108].
         scalars: [items] each, by the names in ``SCALARS``; NaN where a picture is too small for a metric.
     """
 
     taps: dict[str, tuple[Tensor, ...]]
-    pooled: Float[Tensor, "items 3 3 2"]
     ssimulacra2_terms: Float[Tensor, "items 108"]
     scalars: dict[str, Tensor]
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class FeatureCache:
@@ -76,7 +71,7 @@ class FeatureCache:
     ) -> None:
         self._folder = folder
         self._trunk_path = trunk
-        self._trunk_hash = sha256(trunk)
+        self._trunk_hash = file_sha256(trunk)
         self._max_bytes = max_megabytes * 1e6
         self._max_megapixels = max_megapixels
         self._trunk: VggFeatures | None = None
@@ -98,9 +93,11 @@ class FeatureCache:
                 f"{len(items)} pairs need {len(items) * ENTRY_BYTES / 1e6:.0f} MB of cache, "
                 f"more than max_megabytes ({self._max_bytes / 1e6:g})"
             )
-        hashes = {path: sha256(path) for path in {p for item in items for p in (item.reference, item.test)}}
+        files = {path for item in items for path in (item.reference, item.test)}
+        hashes = {path: file_sha256(path) for path in files}
         paths = [self._path(hashes[item.reference], hashes[item.test]) for item in items]
-        missing = [index for index, path in enumerate(paths) if _read(path) is None]
+        entries = [_read(path) for path in paths]
+        missing = [index for index, entry in enumerate(entries) if entry is None]
         missing.sort(key=lambda index: str(items[index].reference))
         for index in track(
             missing,
@@ -109,19 +106,16 @@ class FeatureCache:
             disable=not (progress and missing),
             show_speed=False,
         ):
-            _write(paths[index], self._compute(items[index]))
+            entry = entries[index] = self._compute(items[index])
+            write_atomically(paths[index], save(entry))
         self._reference = None
-        entries = []
         for path in paths:
-            entry = _read(path)
-            assert entry is not None
-            entries.append(entry)
             os.utime(path)
         self._prune()
-        stacked = {name: torch.stack([entry[name] for entry in entries]) for name in entries[0]}
+        known = [entry for entry in entries if entry is not None]
+        stacked = {name: torch.stack([entry[name] for entry in known]) for name in known[0]}
         return Features(
             {form: tuple(stacked[f"{form}.{layer}"] for layer in range(3)) for form in FORMS},
-            stacked["pooled"],
             stacked["ssimulacra2_terms"],
             {name: stacked[name] for name in SCALARS},
         )
@@ -190,11 +184,10 @@ class _Reference:
 
     @torch.no_grad()
     def compare(self, trunk: VggFeatures, test: Tensor) -> dict[str, Tensor]:
-        means, pooled = compare(trunk, self._taps, test)
+        means = compare(trunk, self._taps, test)
         values = {
             f"{form}.{layer}": mean for form, layers in means.items() for layer, mean in enumerate(layers)
         }
-        values["pooled"] = pooled
         values["ssimulacra2_terms"] = ssimulacra2_terms(self.rgb, test)
         for name, distance in self._metrics.items():
             values[name] = distance(test)[0]
@@ -215,11 +208,3 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         return load(path.read_bytes())
     except (FileNotFoundError, SafetensorError):
         return None
-
-
-def _write(path: Path, entry: dict[str, Tensor]) -> None:
-    """A reader sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(save(entry))
-    temporary.replace(path)

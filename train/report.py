@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import isnan, log
 from pathlib import Path
 
 import matplotlib as mpl
@@ -103,7 +103,7 @@ def _table(data: JudgmentData, distances: dict[str, list[float]], study: str) ->
     scores = [data.items[i].score or 0.0 for i in scored]
     for name, values in distances.items():
         mine = [values[i] for i in scored]
-        if any(value != value for value in mine):  # noqa: PLR0124
+        if any(map(isnan, mine)):
             continue
         found = agreement(mine, scores, pictures)
         within = _figure(data, values, study, "within")
@@ -118,7 +118,7 @@ def _table(data: JudgmentData, distances: dict[str, list[float]], study: str) ->
 def _pair_table(data: JudgmentData, distances: dict[str, list[float]], study: str) -> str:
     lines = ["| distance | preferences agreed with |", "|---|---|"]
     for name, values in distances.items():
-        if not any(value != value for value in values):  # noqa: PLR0124
+        if not any(map(isnan, values)):
             lines.append(f"| {name} | {_figure(data, values, study, 'pairs'):.3f} |")
     return "\n".join(lines)
 

@@ -24,8 +24,6 @@ from imgcompress.shapes import Float
 FORMS: tuple[Normalization, ...] = ("unit", "divisive", "none")
 EXPONENTS = (0.0, -0.5, 0.5, 1.0)
 """Of the masking; the first is the plain mean."""
-POWERS = (0.5, 2.0)
-"""Of the locations' distances, for pooling other than by the mean."""
 TEXTURE_FLOOR, TEXTURE_UNIT = 0.02, 0.1
 
 
@@ -66,7 +64,7 @@ def prepare(trunk: VggFeatures, picture: Float[Tensor, "1 3 height width"]) -> O
 @torch.no_grad()
 def compare(
     trunk: VggFeatures, original: Original, picture: Float[Tensor, "1 3 height width"]
-) -> tuple[dict[Normalization, tuple[Tensor, ...]], Tensor]:
+) -> dict[Normalization, tuple[Tensor, ...]]:
     """Means of squared differences.
 
     Args:
@@ -75,12 +73,10 @@ def compare(
         picture: as for ``prepare``.
 
     Returns:
-        Per form and layer [len(EXPONENTS), channels]; and the power means of the locations' distances (sums
-        over channels), [len(FORMS), layers, len(POWERS)].
+        Per form and layer [len(EXPONENTS), channels].
     """
     taps = trunk(distance.prepare(picture))
     means: dict[Normalization, tuple[Tensor, ...]] = {}
-    pooled = []
     for form in FORMS:
         squares = [
             (test - reference).square().flatten(2)[0]
@@ -90,13 +86,7 @@ def compare(
             (square @ weights).T.contiguous()
             for square, weights in zip(squares, original.weights, strict=True)
         )
-        distances = [square.sum(0) for square in squares]
-        pooled.append(
-            torch.stack(
-                [torch.stack([d.pow(power).mean().pow(1 / power) for power in POWERS]) for d in distances]
-            )
-        )
-    return means, torch.stack(pooled)
+    return means
 
 
 def _texture(picture: Tensor) -> Tensor:

@@ -32,6 +32,11 @@ class Sampling:
         """Pixels down a minimum coded unit."""
         return BLOCK * self.vertical
 
+    @property
+    def chroma_area(self) -> int:
+        """Pixels that a chroma sample stands for: 4 at 4:2:0, 1 at 4:4:4."""
+        return self.horizontal * self.vertical
+
     def factors(self, component: int) -> tuple[int, int]:
         """The component's sampling factors (horizontal, vertical) as the frame header writes them."""
         return (self.horizontal, self.vertical) if component == 0 else (1, 1)

@@ -245,12 +245,24 @@ class _ReferencePlane:
             mean_change, error = self._structure(test, change, self.variance)
             total = _norms(error, structure_mean, structure_root)
         if ringing_mean or ringing_root or smoothing_mean or smoothing_root:
-            detail = self.values - self.mean
-            original = detail.abs()
-            growth = ((detail + change - mean_change).abs() - original) / (1 + original)
-            total = total + _norms(growth.relu(), ringing_mean, ringing_root)
-            total = total + _norms((-growth).relu(), smoothing_mean, smoothing_root)
+            ringing, smoothing = self._detail(change, mean_change)
+            total = total + _norms(ringing, ringing_mean, ringing_root)
+            total = total + _norms(smoothing, smoothing_mean, smoothing_root)
         return total
+
+    def maps(self, test: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Structure, ringing and smoothing, whatever their weights."""
+        assert self.variance is not None
+        change = test - self.values
+        mean_change, structure = self._structure(test, change, self.variance)
+        return structure, *self._detail(change, mean_change)
+
+    def _detail(self, change: Tensor, mean_change: Tensor) -> tuple[Tensor, Tensor]:
+        """The ringing and the smoothing map."""
+        detail = self.values - self.mean
+        original = detail.abs()
+        growth = ((detail + change - mean_change).abs() - original) / (1 + original)
+        return growth.relu(), (-growth).relu()
 
     def _structure(self, test: Tensor, change: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """The blurred change and the structure map."""
@@ -268,6 +280,27 @@ class _ReferencePlane:
             unlike = (blur(change.square()) - mean_change.square()) / floored
         shift = mean_change.square()
         return mean_change, (shift + (1 - shift) * unlike).relu()
+
+
+def error_maps(
+    reference: Float[Tensor, "batch channels height width"],
+    test: Float[Tensor, "batch channels height width"],
+) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    """The maps that the distance is made of, before they are weighted.
+
+    Args:
+        reference, test: as for ssimulacra2.
+
+    Returns:
+        From the finest scale on, of the planes X, Y and B: structure, ringing, smoothing, each
+        ``[batch, height, width]``. Small pictures have fewer than ``SCALES`` scales.
+    """
+    every = (1.0,) * 6
+    for (originals, _), (others, _) in zip(_pyramid(reference), _pyramid(test), strict=True):
+        yield [
+            _ReferencePlane.of(original, every, recursive=False).maps(other)
+            for original, other in zip(originals, others, strict=True)
+        ]
 
 
 def _weighs_structure(weights: _Weights) -> bool:

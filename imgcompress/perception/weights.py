@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from imgcompress.config import Normalization, PerceptionConfig
-from imgcompress.errors import UsageError
+from imgcompress.errors import PictureError, UsageError
+from imgcompress.image.write import write_atomically
 from imgcompress.perception.vgg import TAP_CHANNELS
 from imgcompress.shapes import Float
 
@@ -58,7 +59,7 @@ class FittedWeights:
 
 
 def file_sha256(path: Path) -> str:
-    """The checksum that weights and their cards give for a trunk's file.
+    """The checksum by which weights, their cards and cached features know a file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -73,7 +74,7 @@ def save_weights(path: Path, weights: FittedWeights, trunk: Path) -> None:
     """Writes a file for ``perception.weights``; equal weights give equal bytes.
 
     Args:
-        path: the safetensors file.
+        path: the safetensors file, in a folder that is there.
         weights: what was fitted.
         trunk: file of the trunk that they were fitted on.
 
@@ -94,9 +95,11 @@ def save_weights(path: Path, weights: FittedWeights, trunk: Path) -> None:
         "trunk_sha256": file_sha256(trunk),
     }
     data = save(tensors, metadata={_METADATA: json.dumps(about)})
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: cannot write the weights: there is no such folder")
     try:
-        path.write_bytes(data)
-    except OSError as error:
+        write_atomically(path, data)
+    except PictureError as error:
         raise UsageError(f"{path}: cannot write the weights: {error}") from error
 
 

@@ -79,11 +79,10 @@ class Scene:
         """
         prepared = self._prepared
         assert prepared.objective is not None
-        sampling = prepared.layout.sampling
         meant = imgcompress_tables(
             torch.tensor([step]),
             prepared.shares,
-            chroma_area=sampling.horizontal * sampling.vertical,
+            chroma_area=prepared.layout.sampling.chroma_area,
             shape=numbers,
         )
         tables = whole_steps(meant) if rounded else meant.clamp(1, MAX_STEP)

@@ -1,6 +1,5 @@
 """True files at a few reference steps, with other shapes of the tables, under every judge."""
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from rd.bdrate import Curve, Summary, bd_rate, summarize
 from rd.cache import Cache, Encoded, key_of
+from rd.comparison import curve_through
 from rd.encoders import EncoderSpec
 from rd.measure import score
 from rd.pictures import PictureFile
@@ -97,14 +97,8 @@ def rates(points: Sequence[ShapePoint], label: str, base: str, metric: Metric) -
 
 
 def _curve(points: Sequence[ShapePoint], picture: str, label: str, metric: Metric) -> Curve:
-    chosen = [
-        point
-        for point in points
-        if (point.picture, point.label) == (picture, label) and not math.isnan(point.scores[metric.name])
-    ]
-    return Curve(
-        [point.size for point in chosen], [metric.axis(point.scores[metric.name]) for point in chosen]
-    )
+    own = (point for point in points if (point.picture, point.label) == (picture, label))
+    return curve_through(own, metric)
 
 
 def markdown(points: Sequence[ShapePoint], base: str, judges: Sequence[Metric]) -> str:

@@ -27,7 +27,7 @@ from rd.encoders import EncoderSpec
 from rd.measure import encode, score
 from rd.pictures import PictureFile, Pixels
 from rd.qualities import bracket
-from rd.scores import SSIMULACRA2, Metric, metrics
+from rd.scores import SSIMULACRA2, Metric, as_tensor, metrics
 
 _START = (75, 92)
 """Qualities that the curves begin with, too, so that their files may be in the cache."""
@@ -101,8 +101,7 @@ def judges() -> tuple[Metric, Metric]:
 def _port(reference: Pixels, result: Pixels) -> float:
     from imgcompress.perception.ssimulacra2 import ssimulacra2
 
-    pair = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255.0 for pixels in (reference, result))
-    return float(ssimulacra2(*pair))
+    return float(ssimulacra2(as_tensor(reference), as_tensor(result)))
 
 
 def measure(task: TargetTask) -> list[Hit]:

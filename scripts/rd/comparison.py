@@ -1,8 +1,9 @@
 """BD-rates of our encoders against the peers, picture by picture and metric by metric."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from rd.bdrate import Curve, bd_rate
 from rd.encoders import JPEGLI, JPEGLI_444, LIBJPEG, MOZJPEG
@@ -13,6 +14,16 @@ PEERS = (LIBJPEG, MOZJPEG, JPEGLI)
 BETTER = "better peer"
 """Of each picture and metric: the peer nearest to us, that is the largest BD-rate."""
 HIGH_PEER = f"{JPEGLI_444}, {HIGH[0]:.0f}..{HIGH[1]:.0f}"
+
+
+class Judged(Protocol):
+    """A file: its bytes and its scores by metric name."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def scores(self) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -71,11 +82,14 @@ def curve(
         for point in points
         if (point.picture, point.encoder) == (picture, encoder)
         and window[0] <= point.scores[SSIMULACRA2] <= window[1]
-        and not math.isnan(point.scores.get(metric.name, math.nan))
     ]
-    return Curve(
-        [point.size for point in chosen], [metric.axis(point.scores[metric.name]) for point in chosen]
-    )
+    return curve_through(chosen, metric)
+
+
+def curve_through(files: Iterable[Judged], metric: Metric) -> Curve:
+    """Files under a metric, but those that it has no score for."""
+    chosen = [file for file in files if not math.isnan(file.scores.get(metric.name, math.nan))]
+    return Curve([file.size for file in chosen], [metric.axis(file.scores[metric.name]) for file in chosen])
 
 
 def thin_curves(points: Sequence[Point]) -> list[str]:

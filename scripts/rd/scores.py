@@ -138,7 +138,7 @@ def _ms_ssim(reference: Pixels, result: Pixels) -> float:
 
     if min(reference.shape[:2]) < _MS_SSIM_SIDE:
         return math.nan
-    return float(multi_scale_ssim(_tensor(result), _tensor(reference), data_range=1.0))
+    return float(multi_scale_ssim(as_tensor(result), as_tensor(reference), data_range=1.0))
 
 
 def _psnr(reference: Pixels, result: Pixels) -> float:
@@ -156,8 +156,9 @@ def _vgg_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
 
 @torch.inference_mode()
 def _vgg(reference: Pixels, result: Pixels) -> float:
-    return float(_vgg_distance()(_tensor(reference), _tensor(result)))
+    return float(_vgg_distance()(as_tensor(reference), as_tensor(result)))
 
 
-def _tensor(pixels: Pixels) -> torch.Tensor:
+def as_tensor(pixels: Pixels) -> torch.Tensor:
+    """RGB pixels as the tensor stages take them: ``[1, 3, height, width]``, 0..1."""
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255.0

@@ -19,7 +19,6 @@ def features() -> Features:
 
     return Features(
         {form: tuple(draw(7, len(EXPONENTS), channels) for channels in TAP_CHANNELS) for form in FORMS},
-        draw(7, 3, 3, 2),
         draw(7, 108),
         {name: draw(7) for name in SCALARS},
     )
