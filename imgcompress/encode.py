@@ -146,6 +146,7 @@ class Encoder:
         reference_steps: Sequence[float],
         earlier: Quantized | None = None,
         rounds: int | None = None,
+        table_steps: Sequence[float] | None = None,
     ) -> Quantized:
         """Quantizes a batch.
 
@@ -154,8 +155,9 @@ class Encoder:
             reference_steps: how coarse each picture becomes; no matter for ``quantization.tables: ijg``.
             earlier: the same pictures with other steps, with whose weights and targets the loop goes on.
             rounds: of the loop; None for what the settings say.
+            table_steps: of the tables, where lambda alone is to follow ``reference_steps``; None for those.
         """
-        tables, lambda_scales = self._tables(prepared, reference_steps)
+        tables, lambda_scales = self._tables(prepared, reference_steps, table_steps or reference_steps)
         steps = [tables[:, number] for number in prepared.layout.table_of_component]
         dead_zone = self._config.quantization
         coefficients = prepared.coefficients
@@ -250,23 +252,27 @@ class Encoder:
         return sources.to(self._device, torch.float32)
 
     def _tables(
-        self, prepared: Prepared, reference_steps: Sequence[float]
+        self, prepared: Prepared, reference_steps: Sequence[float], table_steps: Sequence[float]
     ) -> tuple[Float[Tensor, "batch tables 8 8"], LambdaScales]:
         """Whole steps, and what lambda is multiplied by so that it stands for the steps meant."""
-        if self._config.quantization.tables == "ijg":
-            meant = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
-        else:
-            meant = imgcompress_tables(
-                torch.tensor(reference_steps, dtype=torch.float32, device=self._device),
-                prepared.shares,
-                chroma_area=prepared.layout.sampling.chroma_area,
-                shape=self._shape,
-            )
-        meant = meant[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
-        tables = whole_steps(meant)
+        meant = self._meant(prepared, reference_steps)
+        tables = whole_steps(self._meant(prepared, table_steps))
         if prepared.finest is not None:
             tables = torch.maximum(tables, prepared.finest)
         # Whole steps, and a source's own, are not those meant; what a bit is worth makes up for it.
         scales = 2 * torch.log(meant / tables).flatten(2).mean(2)
         luma, chroma = scales[:, 0], scales[:, 1:].mean(1).nan_to_num()  # gray has no chroma
         return tables, (luma.exp(), chroma.exp())
+
+    def _meant(self, prepared: Prepared, steps: Sequence[float]) -> Float[Tensor, "batch tables 8 8"]:
+        """Tables as they would be if steps could be any number."""
+        if self._config.quantization.tables == "ijg":
+            tables = ijg_tables(self._config.quality, self._device).expand(len(prepared.shares), -1, -1, -1)
+        else:
+            tables = imgcompress_tables(
+                torch.tensor(steps, dtype=torch.float32, device=self._device),
+                prepared.shares,
+                chroma_area=prepared.layout.sampling.chroma_area,
+                shape=self._shape,
+            )
+        return tables[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]

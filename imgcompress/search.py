@@ -105,7 +105,11 @@ class TargetEncoder:
                 active = [active[row] for row in kept]
             nominal = [proposal for proposal in proposals if proposal is not None]
             steps = [step_of_score(at) for at in nominal]
-            quantized = self.encoder.quantize(prepared, steps, quantized, rounds)
+            edges = [tracks[index].edge for index in active]
+            tables = [
+                step if edge is None else step_of_score(edge) for step, edge in zip(steps, edges, strict=True)
+            ]
+            quantized = self.encoder.quantize(prepared, steps, quantized, rounds, tables)
             # The second try goes on with the first one's loop. From the third on nothing more is learned,
             # so that tries can be compared with each other.
             rounds = 1 if rounds is None else 0
@@ -136,7 +140,14 @@ class _Try:
 
 
 class _Track:
-    """The search for one picture: first the target, then whichever limit its result breaks."""
+    """The search for one picture: first the target, then whichever limit its result breaks.
+
+    On a JPEG's own grid the score falls from a cliff where a step leaves the source's. From there on the
+    tables stay as they are on the edge, and lambda alone goes on.
+
+    Attributes:
+        edge: the nominal score that the tables are held at; None where they follow the proposals.
+    """
 
     def __init__(
         self, picture: Picture, header: bytes, config: Config, target: Target, nominal: float
@@ -146,13 +157,18 @@ class _Track:
         self._config = config
         self._target = target
         self._tries: list[_Try] = []
-        self._first_is_off = config.loop.rounds > 0
-        self._search = Search(target, nominal, self._first_is_off)
+        self._has_lambda = config.loop.rounds > 0
+        self._search = Search(target, nominal, self._has_lambda)
         self._searches_left = ["ssimulacra2", "bytes"]
+        self.edge: float | None = None
 
     def proposal(self) -> float | None:
         """The next nominal score to try, or None when the picture is done."""
         while len(self._tries) < self._config.max_encodes:
+            if self._has_lambda and self.edge is None and (cliff := self._search.cliff) is not None:
+                self.edge, value = self._search.tried[cliff]
+                self._search = Search(self._search.target, self.edge)
+                self._search.add(self.edge, value)
             nominal = self._search.proposal()
             if nominal is not None:
                 return nominal
@@ -160,7 +176,7 @@ class _Track:
             if limit is None:
                 return None
             nominal = self._tries[self._search.best].nominal
-            self._search = Search(limit, nominal, self._first_is_off)
+            self._search, self.edge = Search(limit, nominal, self._has_lambda), None
             for attempt in self._tries:
                 self._search.add(attempt.nominal, attempt.scores[limit.metric.name])
         return None

@@ -47,6 +47,8 @@ def _log(value: float) -> float:
 
 FLATTEST = 4
 """A curve that is so many times flatter than usual has a plateau: strides over it double."""
+STEEPEST = 4
+"""A curve that is so many times steeper than usual has a cliff: it jumps over the target."""
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -145,22 +147,46 @@ class Search:
             return min(max(self.start, LOWEST), HIGHEST)
         if self.target.is_hit(self.tried[self.best][1]):
             return None
-        axis = self.target.metric.axis
-        goal = axis(self.target.value)
-        tried = self.tried[1:] if self.first_is_off and len(self.tried) > 2 else self.tried
-        points = sorted((nominal, axis(value)) for nominal, value in tried)
-        # On a curve that is not monotone, too, there is at most one such pair; a proposal makes it narrower.
-        for left, right in pairwise(points):
-            if (left[1] < goal) != (right[1] < goal):
-                return self._within(left, right, goal)
-        proposal = self._beyond(points, goal)
+        goal, points = self._goal, self._points()
+        bracket = self._bracket(points)
+        proposal = self._beyond(points, goal) if bracket is None else self._within(*bracket, goal)
         return None if self._is_tried(proposal) else proposal
 
-    def _within(self, left: tuple[float, float], right: tuple[float, float], goal: float) -> float | None:
+    @property
+    def cliff(self) -> int | None:
+        """Which try stands on the edge above a jump over the target; None where there is no jump."""
+        if len(self.tried) < 3 or self.target.is_hit(self.tried[self.best][1]):
+            return None
+        bracket = self._bracket(self._points())
+        if bracket is None:
+            return None
+        (x0, y0), (x1, y1) = bracket
+        if y1 - y0 <= STEEPEST * self.target.metric.slope * (x1 - x0):
+            return None
+        return [nominal for nominal, _ in self.tried].index(x1)
+
+    @property
+    def _goal(self) -> float:
+        return self.target.metric.axis(self.target.value)
+
+    def _points(self) -> list[tuple[float, float]]:
+        tried = self.tried[1:] if self.first_is_off and len(self.tried) > 2 else self.tried
+        return sorted((nominal, self.target.metric.axis(value)) for nominal, value in tried)
+
+    def _bracket(
+        self, points: list[tuple[float, float]]
+    ) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Neighbors on both sides of the goal."""
+        # On a curve that is not monotone, too, there is at most one such pair; a proposal makes it narrower.
+        for left, right in pairwise(points):
+            if (left[1] < self._goal) != (right[1] < self._goal):
+                return left, right
+        return None
+
+    def _within(self, left: tuple[float, float], right: tuple[float, float], goal: float) -> float:
         share = (goal - left[1]) / (right[1] - left[1])
         # Never onto an end of the bracket: where the curve is bent the end would hardly move.
-        proposal = left[0] + min(max(share, 0.1), 0.9) * (right[0] - left[0])
-        return None if self._is_tried(proposal) else proposal
+        return left[0] + min(max(share, 0.1), 0.9) * (right[0] - left[0])
 
     def _beyond(self, points: list[tuple[float, float]], goal: float) -> float:
         """All are on one side: on from the nearest; of equally near ones, from the one on the way."""

@@ -225,6 +225,18 @@ def test_a_jpeg_on_its_own_grid_is_searched_too(photo: torch.Tensor) -> None:
     assert judged("ssimulacra2", source, result) == pytest.approx(75, abs=0.5)
 
 
+def test_lambda_reaches_a_target_that_whole_steps_jump_over(photo: torch.Tensor) -> None:
+    # Where one step leaves the source's, the score falls from 87.95 to 86.07.
+    buffer = io.BytesIO()
+    Image.fromarray(crop(photo).pixels.permute(1, 2, 0).numpy()).save(
+        buffer, "JPEG", quality=90, subsampling=2
+    )
+    source = read_picture(buffer.getvalue())
+    (result,) = encode(Config(loop=LoopConfig(rounds=1), target="ssimulacra2=87"), source)
+    assert result.fault is None and result.encodes < Config().max_encodes
+    assert judged("ssimulacra2", source, result) == pytest.approx(87, abs=0.5)
+
+
 # Presets
 
 

@@ -168,6 +168,19 @@ def test_what_is_not_a_number_counts_as_coarse(text: str, nothing: float) -> Non
     assert not search.target.is_hit(search.tried[search.best][1])
 
 
+def test_a_jump_over_the_target_is_seen_from_above() -> None:
+    search = Search(score_target(70.0), 60.0)
+    for nominal, value in ((60.0, 64.0), (70.0, 76.0), (66.0, 74.0)):
+        assert search.cliff is None
+        search.add(nominal, value)
+    assert search.cliff is None  # 2.5 points a point: steep, no more
+    search.add(64.5, 73.5)
+    search.add(64.0, 66.0)
+    assert search.cliff == 3
+    search.add(64.25, 70.2)
+    assert search.cliff is None
+
+
 def test_one_value_that_is_not_a_number_does_not_hurt() -> None:
     search = Search(score_target(70.0), 60.0)
     run(search, lambda nominal: math.nan if nominal == 60.0 else nominal)
