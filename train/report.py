@@ -12,6 +12,7 @@ from torch import Tensor
 from train.data import JudgmentData
 from train.evaluation import agreement, study_figures
 from train.features import Features
+from train.frontier import frontier_plot
 from train.judgments import Item
 from train.model import DistanceConfig, FittedDistance, WeightedDistance, term_log, uniform_log_distance
 
@@ -51,6 +52,12 @@ def write_report(model: FittedDistance, data: JudgmentData, folder: Path) -> Pat
         if any(item.study == study and item.score is not None for item in data.items):
             _scatter(data.items, model.out_of_fold, study).savefig(folder / f"scatter-{study}.png", dpi=110)
             sections.append(f"![scores and distances](scatter-{study}.png)")
+    scored = [
+        study for study in data.studies if any(i.study == study and i.score is not None for i in data.items)
+    ]
+    if len(scored) > 1:
+        frontier_plot(model, data, (scored[0], scored[1])).savefig(folder / "frontier.png", dpi=110)
+        sections += ["## What one distance can do for both", "![frontier](frontier.png)"]
     _weights_plot(model.distance).savefig(folder / "weights.png", dpi=110)
     sections += ["## Weights", _weights_text(model.distance), "![weights](weights.png)"]
     path = folder / "report.md"
