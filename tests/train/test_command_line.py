@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from imgcompress.perception.weights import load_weights
 from imgcompress.resources import default_trunk
@@ -65,7 +66,10 @@ def test_fit_validate_test_and_report(arguments, tmp_path, capsys) -> None:
     assert "MS-SSIM" not in report  # the pictures are too small for it
     for plot in ("scatter-mine.png", "weights.png"):
         assert (tmp_path / "run/report" / plot).read_bytes().startswith(b"\x89PNG")
-    assert list((tmp_path / "run/logs").glob("events.*"))
+    logs = EventAccumulator(str(tmp_path / "run/logs"))
+    logs.Reload()
+    assert {"scatter-mine", "weights"} <= set(logs.Tags()["images"])
+    assert "out_of_fold/mine/srocc" in logs.Tags()["scalars"]
 
 
 def test_a_fit_cut_off_goes_on_to_the_same_weights(arguments, tmp_path) -> None:
