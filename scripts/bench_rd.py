@@ -54,7 +54,7 @@ def main() -> None:
     if options.target is not None:
         at_target.parse(options.target)
     ours = [our_spec(path, options.device, options.target) for path in (*presets, *options.config)]
-    specs = [*ours, *peer_specs()]
+    specs = [*ours, *([] if options.no_peers else peer_specs())]
     if len({spec.name for spec in specs}) < len(specs):
         sys.exit("two settings files have the same name; the tables could not tell them apart")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -93,6 +93,7 @@ def parse() -> argparse.Namespace:
         metavar="ssimulacra2=SCORE",
         help="instead: bytes of the tool's own search for this score, and of the others at what it reached",
     )
+    parser.add_argument("--no-peers", action="store_true", help="ours alone, against the first of them")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "rd")
     parser.add_argument("--cache", type=Path, help="default: out/rd/cache")
     parser.add_argument("--limit", type=int, help="only the first N pictures")
@@ -106,6 +107,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.target is not None and (options.time or options.vgg or options.qualities):
         parser.error("--target goes with none of --time, --vgg and --qualities")
+    if options.no_peers and not (options.preset or options.config):
+        parser.error("--no-peers: nothing is left; name a --preset or a --config")
     if options.target is not None and not (options.preset or options.config):
         parser.error("--target: whose search? Name a --preset or a --config")
     return options
@@ -167,12 +170,13 @@ def setting(
 def write(
     options: argparse.Namespace, pictures: list[PictureFile], points: list[Point], specs: list[EncoderSpec]
 ) -> None:
-    from rd.comparison import compare
+    from rd.comparison import compare, compare_ours, ours
     from rd.plots import plot_all
     from rd.scores import metrics
 
     found, missing = metrics(options.vgg)
-    rates = compare(points, found)
+    rates = [] if options.no_peers else compare(points, found)
+    rates += compare_ours(points, found) if ours(points) else []
     report.write_points(options.out / "points.csv", points, found)
     report.write_rates(options.out / "rates.csv", rates)
     about = setting(options, found, specs, "encoders.json", missing)

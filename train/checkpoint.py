@@ -12,33 +12,33 @@ from imgcompress.image.write import write_atomically
 from imgcompress.perception.weights import FittedWeights, save_weights
 from train.data import JudgmentData
 from train.evaluation import study_figures
-from train.model import FittedDistance, uniform_log_distance
+from train.model import DistanceConfig, FittedDistance, uniform_log_distance
 
 TOLERANCE = 0.005
-"""A fit may rank a study this much worse than its start."""
+"""A fit may rank a study this much worse than the unfitted distance."""
 
 Figures = dict[str, dict[str, float]]
 
 
-def compare_with_start(model: FittedDistance, data: JudgmentData) -> tuple[Figures, Figures]:
-    """Figures of the fit, out of fold, and of the weights it started from.
+def compare_with_uniform(model: FittedDistance, data: JudgmentData) -> tuple[Figures, Figures]:
+    """Figures of the fit, out of fold, and of the distance without one: unit length, equal channels.
 
     Args:
         model: validated.
         data: what it was fitted to.
     """
-    start = uniform_log_distance(model.config, data.batch.features)
+    uniform = uniform_log_distance(DistanceConfig(), data.batch.features)
     return (
         study_figures(data.items, data.pairs, model.out_of_fold),
-        study_figures(data.items, data.pairs, start),
+        study_figures(data.items, data.pairs, uniform),
     )
 
 
-def refusals(fitted: Figures, start: Figures, cross_picture: dict[str, float]) -> list[str]:
+def refusals(fitted: Figures, uniform: Figures, cross_picture: dict[str, float]) -> list[str]:
     """Why a fit should not be used; empty if it may.
 
     Args:
-        fitted, start: as from ``compare_with_start``.
+        fitted, uniform: as from ``compare_with_uniform``.
         cross_picture: a study with 0 is judged within its pictures, others over all of them.
     """
     reasons = []
@@ -46,10 +46,10 @@ def refusals(fitted: Figures, start: Figures, cross_picture: dict[str, float]) -
         for name, value in figures.items():
             if name == ("srocc" if cross_picture.get(study, 1.0) == 0 else "within"):
                 continue
-            before = start[study][name]
+            before = uniform[study][name]
             if not value >= before - TOLERANCE:
                 reasons.append(
-                    f"{study}: {name} {value:.4f} out of fold, {before:.4f} before the fit "
+                    f"{study}: {name} {value:.4f} out of fold, {before:.4f} without a fit "
                     f"(more than {TOLERANCE} worse)"
                 )
     return reasons
@@ -72,19 +72,19 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         UsageError: refused without ``force``, or the weights cannot be written.
         PictureError: the card cannot be written.
     """
-    fitted, start = compare_with_start(model, data)
+    fitted, uniform = compare_with_uniform(model, data)
     lines = [
-        f"{study}: {name} {value:.4f} out of fold, {start[study][name]:.4f} before the fit"
+        f"{study}: {name} {value:.4f} out of fold, {uniform[study][name]:.4f} without a fit"
         for study, figures in fitted.items()
         for name, value in figures.items()
     ]
-    reasons = refusals(fitted, start, data.cross_picture)
+    reasons = refusals(fitted, uniform, data.cross_picture)
     if model.config.masking or model.config.terms:
         reasons.append(
             "the package's distance has neither masking nor other terms: only VGG's part would be saved"
         )
     if reasons and not force:
-        raise UsageError("\n".join(("refused: not saved without --force", *reasons)))
+        raise UsageError("\n".join(("refused: not saved without --force", *reasons, "figures:", *lines)))
     weights = model.distance.weights(-1)
     conv2_2, conv3_3, conv4_3 = weights.layers.tolist()
     first, second, third = weights.channel_logits
@@ -105,7 +105,7 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         "scaled_l2": weights.scaled_l2,
         "terms": weights.terms,
         "out_of_fold": fitted,
-        "before_the_fit": start,
+        "without_a_fit": uniform,
         "refused_but_forced": reasons,
     }
     try:

@@ -20,6 +20,7 @@ from imgcompress.image.read import read_picture
 from imgcompress.image.write import write_atomically
 from imgcompress.perception.cvvdp import CvvdpReference
 from imgcompress.perception.masking import MaskedContrastReference
+from imgcompress.perception.normalization import LAYER_ENERGIES, RELATIVE_EPSILON, WINDOW
 from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
 from imgcompress.perception.vgg import TAP_CHANNELS, VggFeatures, load_trunk
 from imgcompress.perception.weights import file_sha256
@@ -29,7 +30,7 @@ from train.ssimulacra2_terms import COUNT, ssimulacra2_terms
 from train.taps import EXPONENTS, FORMS, Original, compare, prepare
 
 VERSION = 2
-"""Of what the numbers mean; part of their keys on disk."""
+"""Of what else the numbers mean; part of their keys on disk."""
 ENTRY_BYTES = 4 * (len(FORMS) * len(EXPONENTS) * sum(TAP_CHANNELS) + COUNT) + 4096
 
 DISTANCES = ("ssimulacra2", "masked_contrast", "cvvdp")
@@ -125,7 +126,9 @@ class FeatureCache:
         return self._trunk_hash
 
     def _path(self, reference: str, test: str) -> Path:
-        state = f"{VERSION} {reference} {test} {self._trunk_hash}".encode()
+        # What the forms mean is part of it: a new constant makes new features.
+        forms = f"{RELATIVE_EPSILON} {LAYER_ENERGIES} {WINDOW}"
+        state = f"{VERSION} {forms} {reference} {test} {self._trunk_hash}".encode()
         key = hashlib.sha256(state).hexdigest()[:40]
         return self._folder / key[:2] / f"{key}.safetensors"
 

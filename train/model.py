@@ -39,7 +39,7 @@ _STEEPNESS = 3.0
 
 @dataclass(frozen=True)
 class DistanceConfig:
-    """What is fitted, and where it starts. The start is what "uniform" means in reports.
+    """What is fitted, and where it starts.
 
     Attributes:
         form: how features are normalized.

@@ -6,12 +6,14 @@ from math import isnan, log
 from pathlib import Path
 
 import matplotlib as mpl
+from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from train.data import JudgmentData
 from train.evaluation import agreement, study_figures
 from train.features import Features
+from train.frontier import frontier_plot
 from train.judgments import Item
 from train.model import DistanceConfig, FittedDistance, WeightedDistance, term_log, uniform_log_distance
 
@@ -49,13 +51,26 @@ def write_report(model: FittedDistance, data: JudgmentData, folder: Path) -> Pat
     for study in data.studies:
         sections += [f"## {study}", _table(data, distances, study)]
         if any(item.study == study and item.score is not None for item in data.items):
-            _scatter(data.items, model.out_of_fold, study).savefig(folder / f"scatter-{study}.png", dpi=110)
+            _keep(_scatter(data.items, model.out_of_fold, study), f"scatter-{study}", model, folder)
             sections.append(f"![scores and distances](scatter-{study}.png)")
-    _weights_plot(model.distance).savefig(folder / "weights.png", dpi=110)
+    scored = [
+        study for study in data.studies if any(i.study == study and i.score is not None for i in data.items)
+    ]
+    if len(scored) > 1:
+        _keep(frontier_plot(model, data, (scored[0], scored[1])), "frontier", model, folder)
+        sections += ["## What one distance can do for both", "![frontier](frontier.png)"]
+    _keep(_weights_plot(model.distance), "weights", model, folder)
     sections += ["## Weights", _weights_text(model.distance), "![weights](weights.png)"]
     path = folder / "report.md"
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return path
+
+
+def _keep(figure: Figure, name: str, model: FittedDistance, folder: Path) -> None:
+    """As a PNG beside the report, and for TensorBoard."""
+    figure.savefig(folder / f"{name}.png", dpi=110)
+    assert isinstance(model.logger, TensorBoardLogger)
+    model.logger.experiment.add_figure(name, figure)
 
 
 def _introduction(model: FittedDistance, data: JudgmentData) -> str:

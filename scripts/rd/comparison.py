@@ -45,9 +45,8 @@ def compare(points: Sequence[Point], metrics: Sequence[Metric]) -> list[Rate]:
         metrics: which scores to compare.
     """
     pictures = list(dict.fromkeys(point.picture for point in points))
-    ours = list(dict.fromkeys(p.encoder for p in points if p.encoder not in (*PEERS, JPEGLI_444)))
     rates = []
-    for encoder in ours:
+    for encoder in ours(points):
         for metric in metrics:
             for picture in pictures:
                 percents = [_rate(points, picture, (encoder, peer), metric, MAIN) for peer in PEERS]
@@ -61,6 +60,27 @@ def compare(points: Sequence[Point], metrics: Sequence[Metric]) -> list[Rate]:
                     )
                 ]
     return rates
+
+
+def compare_ours(points: Sequence[Point], metrics: Sequence[Metric]) -> list[Rate]:
+    """Every one of our encoders against the first of them, so that one difference in settings shows.
+
+    Args:
+        points: all that were measured.
+        metrics: which scores to compare.
+    """
+    first, *others = ours(points)
+    return [
+        Rate(picture, encoder, first, metric.name, _rate(points, picture, (encoder, first), metric, MAIN))
+        for encoder in others
+        for metric in metrics
+        for picture in dict.fromkeys(point.picture for point in points)
+    ]
+
+
+def ours(points: Sequence[Point]) -> list[str]:
+    """Names of our encoders, in the order measured."""
+    return list(dict.fromkeys(p.encoder for p in points if p.encoder not in (*PEERS, JPEGLI_444)))
 
 
 def _rate(

@@ -77,21 +77,27 @@ def markdown(
     setting: Setting,
 ) -> str:
     """The whole report."""
-    ours = list(dict.fromkeys(rate.encoder for rate in rates))
+    ours = list(dict.fromkeys(rate.encoder for rate in rates if rate.peer == BETTER))
     parts = [
         "# Rate-distortion",
         f"`{setting.command}`",
         "\n".join(picture_lists(pictures, setting.fitted_on)),
     ]
     parts.append(
-        "BD-rate in percent (PCHIP on log bytes over the score), negative: fewer bytes than the peer. Mean "
-        "over pictures [95 % bootstrap interval over pictures] (pictures where ours is larger / pictures; "
-        "worst picture). Files with SSIMULACRA2 in 60..90, peers 4:2:0, all progressive and optimized "
-        "losslessly by the same tool. The better peer is the one nearest to ours, for each picture and "
-        "metric on its own. jpegli at 4:4:4 is compared over files with SSIMULACRA2 in 85..95."
+        "BD-rate in percent (PCHIP on log bytes over the score), negative: fewer bytes than the other. Mean "
+        "over pictures [95 % bootstrap interval over pictures] (pictures with more bytes / pictures; worst "
+        "picture). Files with SSIMULACRA2 in 60..90, all progressive, optimized losslessly by the same tool."
     )
+    if ours:
+        parts.append(
+            "Peers are 4:2:0. The better peer is the one nearest to ours, for each picture and metric on its "
+            "own. jpegli at 4:4:4 is compared over files with SSIMULACRA2 in 85..95."
+        )
     parts += [_summary_table(encoder, rates, metrics) for encoder in ours]
     parts += [_picture_table(encoder, rates, metrics) for encoder in ours]
+    among = [rate for rate in rates if rate.peer not in (*PEERS, BETTER, HIGH_PEER)]
+    if among:
+        parts.append(_table_among_ours(among, metrics))
     parts.append(_seconds_table(points, setting.workers))
     notes = [*setting.missing, *(f"too few points: {text}" for text in thin_curves(points))]
     if notes:
@@ -121,6 +127,16 @@ def _summary_table(encoder: str, rates: Sequence[Rate], metrics: Sequence[Metric
     for metric in metrics:
         cells = [summary_cell(summarize(_percents(rates, encoder, peer, metric.name))) for peer in peers]
         lines.append(f"| {metric.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _table_among_ours(rates: Sequence[Rate], metrics: Sequence[Metric]) -> str:
+    (first,) = {rate.peer for rate in rates}
+    lines = [f"| against {first} | " + " | ".join(metric.title for metric in metrics) + " |"]
+    lines.append("|---" * (len(metrics) + 1) + "|")
+    for encoder in dict.fromkeys(rate.encoder for rate in rates):
+        cells = [summary_cell(summarize(_percents(rates, encoder, first, m.name))) for m in metrics]
+        lines.append(f"| {encoder} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

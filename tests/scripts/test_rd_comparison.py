@@ -1,12 +1,13 @@
 """Which points and which peer a BD-rate is taken from, on made-up files; the report around it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from rd.comparison import BETTER, HIGH_PEER, compare, thin_curves
+from rd.comparison import BETTER, HIGH_PEER, compare, compare_ours, thin_curves
 from rd.encoders import JPEGLI, JPEGLI_444, LIBJPEG, MOZJPEG
 from rd.measure import Point
 from rd.pictures import PictureFile, list_pictures
@@ -17,6 +18,7 @@ METRICS = [
     Metric("ssimulacra2", "SSIMULACRA2", "0", lambda a, b: 0.0, lambda score: score),
     Metric("distance", "a distance", "0", lambda a, b: 0.0, lambda score: -score),
 ]
+SETTING = Setting("scripts/bench rd x", 2, "versions", ["a metric: not here"], None)
 
 
 def points(encoder: str, factor: float, picture: str = "p", *, distance_factor: float = 1.0) -> list[Point]:
@@ -109,8 +111,8 @@ def report(folder: Path, fitted_on: list[PictureFile] | None) -> str:
         for encoder, factor in (("ours: x", 0.9), (LIBJPEG, 1.2), (MOZJPEG, 1.0), (JPEGLI, 1.0))
         for point in points(encoder, factor, name)
     ]
-    setting = Setting("scripts/bench rd x", 2, "versions", ["a metric: not here"], fitted_on)
-    return markdown(list_pictures(folder, None, None), made, compare(made, METRICS), METRICS, setting)
+    pictures = list_pictures(folder, None, None)
+    return markdown(pictures, made, compare(made, METRICS), METRICS, replace(SETTING, fitted_on=fitted_on))
 
 
 def test_the_report_says_what_was_measured_and_what_was_not(folder: Path) -> None:
@@ -128,6 +130,27 @@ def test_a_fitted_picture_is_in_sample_whatever_its_name(folder: Path) -> None:
     assert "share no picture" in report(folder, fitted)
     (folder / "two.png").write_bytes((other / "copy.png").read_bytes())
     assert "In-sample: two" in report(folder, fitted)
+
+
+def test_ours_are_compared_with_the_first_of_them(folder: Path) -> None:
+    made = [
+        *points("ours: x", 1.0),
+        *points("ours: y", 1.1),
+        *points("ours: z", 1.0, distance_factor=1.2),
+        *points(MOZJPEG, 0.5),
+    ]
+    found = compare_ours(made, METRICS)
+    assert {(rate.encoder, rate.peer) for rate in found} == {("ours: y", "ours: x"), ("ours: z", "ours: x")}
+    percents = {(rate.encoder, rate.metric): rate.percent for rate in found}
+    assert percents["ours: y", "ssimulacra2"] == pytest.approx(10, abs=0.01)
+    assert percents["ours: y", "distance"] == pytest.approx(10, abs=0.01)
+    assert (
+        percents["ours: z", "ssimulacra2"] == pytest.approx(0, abs=0.01)
+        and percents["ours: z", "distance"] > 1
+    )
+    assert compare_ours(points("ours: x", 1.0), METRICS) == []
+    text = markdown(list_pictures(folder, None, None), made, found, METRICS, SETTING)
+    assert "| ours: y | +10.0 [+10.0, +10.0] (1/1; +10.0)" in text and BETTER not in text
 
 
 def test_the_csv_has_a_line_a_file(tmp_path: Path) -> None:

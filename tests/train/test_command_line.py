@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from imgcompress.perception.weights import load_weights
 from imgcompress.resources import default_trunk
@@ -35,6 +36,8 @@ def arguments(write_csv, ten_rows, tmp_path, monkeypatch) -> Run:
             "data.cache": tmp_path / "cache",
             "data.cross_picture": "null",
             "data.folds": 5,
+            "model.distance.scaled_l2": 0.0,
+            "model.lambda_channels": 1.0,
             **options,
         }
         if command == "fit":
@@ -63,7 +66,10 @@ def test_fit_validate_test_and_report(arguments, tmp_path, capsys) -> None:
     assert "MS-SSIM" not in report  # the pictures are too small for it
     for plot in ("scatter-mine.png", "weights.png"):
         assert (tmp_path / "run/report" / plot).read_bytes().startswith(b"\x89PNG")
-    assert list((tmp_path / "run/logs").glob("events.*"))
+    logs = EventAccumulator(str(tmp_path / "run/logs"))
+    logs.Reload()
+    assert {"scatter-mine", "weights"} <= set(logs.Tags()["images"])
+    assert "out_of_fold/mine/srocc" in logs.Tags()["scalars"]
 
 
 def test_a_fit_cut_off_goes_on_to_the_same_weights(arguments, tmp_path) -> None:
@@ -87,7 +93,7 @@ def test_another_fit_does_not_go_on_from_this_one(arguments) -> None:
 def test_a_worse_fit_is_refused_without_force(arguments, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(checkpoint, "TOLERANCE", -3.0)  # every fit is worse than that
     with pytest.raises(
-        SystemExit, match=r"(?s)refused: not saved without --force.*mine: srocc .* before the fit"
+        SystemExit, match=r"(?s)refused: not saved without --force.*mine: srocc .* without a fit"
     ):
         main(arguments("fit"))
     assert not (tmp_path / "run.safetensors").exists()
@@ -108,7 +114,7 @@ def test_given_pairs_are_fitted(arguments, write_csv, tmp_path, capsys) -> None:
     rows = [[f"set/p{n}.png", f"set/p{n}_10.jpg", f"set/p{n}_60.jpg", "b"] for n in range(5)]
     file = write_csv(["reference", "a", "b", "preferred"], rows)
     main(arguments("fit", **{"data.judgments": json.dumps([str(file)])}))
-    assert "mine: pairs 1.0000 out of fold, 1.0000 before the fit" in capsys.readouterr().out
+    assert "mine: pairs 1.0000 out of fold, 1.0000 without a fit" in capsys.readouterr().out
     main(arguments("report", **{"data.judgments": json.dumps([str(file)])}))
     assert "preferences agreed with" in (tmp_path / "run/report/report.md").read_text()
 

@@ -13,7 +13,7 @@ from imgcompress.perception.vgg import load_trunk
 from imgcompress.resources import default_trunk
 from train.features import ENTRY_BYTES, FeatureCache
 from train.judgments import Item, read_judgments
-from train.model import DistanceConfig, uniform_log_distance
+from train.model import DistanceConfig, WeightedDistance, uniform_log_distance
 from train.ssimulacra2_terms import by_scale, ssimulacra2_terms
 
 
@@ -42,6 +42,25 @@ def test_features_give_the_package_its_distance(items, tmp_path) -> None:
     )
     torch.testing.assert_close(features.scalars["gmsd"], piq.gmsd(tests, references, reduction="none"))
     assert features.scalars["ms_ssim"].isnan().all()  # below 161 pixels
+
+
+def test_fitted_weights_give_the_package_the_same_distance(items, tmp_path) -> None:
+    features = FeatureCache(tmp_path, default_trunk()).features(items, progress=False)
+    fitted = WeightedDistance(DistanceConfig(scaled_l2=0.3), 1)
+    with torch.no_grad():
+        for parameter in fitted.parameters():
+            parameter.add_(torch.linspace(-1, 1, parameter.shape[1]))
+    weights = fitted.weights(0)
+    distance = PerceptualDistance(
+        load_trunk(default_trunk()),
+        weights.layers.tolist(),
+        weights.channel_logits,
+        scaled_l2=weights.scaled_l2,
+    )
+    references, tests = (
+        torch.cat([_rgb(getattr(item, name)) for item in items]) for name in ("reference", "test")
+    )
+    torch.testing.assert_close(fitted(features)[0].exp(), distance(references, tests))
 
 
 @pytest.mark.parametrize("size", [(128, 160), (257, 265)])
