@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from imgcompress.config import Normalization
 from imgcompress.errors import UsageError
+from imgcompress.perception.distance import LEAST, SSIMULACRA2_SCALE
 from imgcompress.perception.normalization import LAYER_SCALES
 from imgcompress.perception.vgg import TAP_CHANNELS
 from imgcompress.shapes import Float
@@ -32,8 +33,6 @@ from train.features import SCALARS, SIMILARITIES, Features
 from train.ssimulacra2_terms import by_scale
 from train.taps import EXPONENTS
 
-_SMALLEST = 1e-6
-"""Equal pictures have distance 0; its logarithm is kept finite."""
 _STEEPNESS = 3.0
 
 
@@ -307,13 +306,15 @@ def term_log(features: Features, name: str) -> Float[Tensor, "items"]:
     if name.startswith(_SCALE_TERM):
         return _log(by_scale(features.ssimulacra2_terms)[:, int(name[-1])])
     value = features.scalars[name]
+    if name == "ssimulacra2":
+        return _log(value / SSIMULACRA2_SCALE)
     if name == "psnr":
         return value * (-torch.log(torch.tensor(10.0)) / 10)
     return _log(1 - value if name in SIMILARITIES else value)
 
 
 def _log(distance: Tensor) -> Tensor:
-    return torch.log(distance.clamp(min=_SMALLEST))
+    return torch.log(distance.clamp(min=LEAST))
 
 
 def _shares(values: Any) -> Tensor:

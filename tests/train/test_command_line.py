@@ -123,6 +123,7 @@ def test_given_pairs_are_fitted(arguments, write_csv, tmp_path, capsys) -> None:
         ({"data.judgments": "null"}, "no file of judgments"),
         ({"model.lambda_channels": -1}, "model.lambda_channels"),
         ({"data.cross_picture": '{"mine": 2}'}, "data.cross_picture.mine"),
+        ({"data.study_weights": '{"mine": -1}'}, "data.study_weights.mine"),
     ],
 )
 def test_a_wrong_setting_is_one_line(arguments, options, message, capsys) -> None:
