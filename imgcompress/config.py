@@ -12,6 +12,8 @@ from imgcompress.errors import UsageError
 StripMode = Literal["none", "thumbnail", "gps", "all"]
 VerifyMode = Literal["auto", "decode", "ssim", "vgg"]
 Normalization = Literal["unit", "divisive", "none"]
+DEFAULT_WEIGHTS = "default"
+"""The value of ``perception.weights`` for those that come with the package."""
 
 
 def _require(ok: bool, key: str, value: object, expected: str) -> None:
@@ -152,41 +154,54 @@ class AttentionConfig:
         _check_weights("attention.scale_weights", self.scale_weights)
 
 
+FITTED = ("normalization", "layer_weights", "scaled_l2", "pooling", "ssimulacra2")
+"""Settings of the distance that fitted weights bring."""
+
+
 @dataclass(frozen=True)
 class PerceptionConfig:
     """The VGG16 perceptual distance.
 
     Attributes:
         trunk: path of the VGG16 weights; null takes the ones that come with the package.
-        weights: path of fitted weights (``--perceptual-weights`` for short). They bring the normalization,
-            the weights of layers and channels and, where they were fitted, ``scaled_l2`` and ``pooling``:
-            what is set here for these does not count. Null: equal channels.
+        weights: path of fitted weights (``--perceptual-weights`` for short), ``default`` for those that come
+            with the package. They bring the channels' weights and all from ``normalization`` to
+            ``ssimulacra2``, which can only be set with null: equal channels.
         normalization: ``unit``: feature vectors at unit length in each location; ``divisive``: each channel
             by its contrast nearby; ``none``: as they are.
         layer_weights: shares of conv2_2, conv3_3 and conv4_3.
         scaled_l2: share of plain squared differences, with equal channels, in each layer's distance.
         pooling: exponent p of the power mean over locations, (mean of D^p)^(1/p): 1 is the mean; the larger,
             the more the worst places count.
+        ssimulacra2: share of SSIMULACRA2's errors in the logarithm of the distance.
         tile_megapixels: larger pictures go through the trunk in overlapping tiles of at most this.
         cpu_scale: pictures are shrunk by this factor first when the trunk runs on a CPU.
     """
 
     trunk: str | None = None
-    weights: str | None = None
+    weights: str | None = DEFAULT_WEIGHTS
     normalization: Normalization = "unit"
     layer_weights: tuple[float, float, float] = (0.3, 0.5, 0.2)
     scaled_l2: float = 0.0
     pooling: float = 1.0
+    ssimulacra2: float = 0.0
     tile_megapixels: float = 1.0
     cpu_scale: float = 0.5
 
     def __post_init__(self) -> None:
         _check_weights("perception.layer_weights", self.layer_weights)
-        _require(0 <= self.scaled_l2 < 1, "perception.scaled_l2", self.scaled_l2, "a number >= 0 and < 1")
+        for name in ("scaled_l2", "ssimulacra2"):
+            share = getattr(self, name)
+            _require(0 <= share < 1, f"perception.{name}", share, "a number >= 0 and < 1")
         _require(1 <= self.pooling < inf, "perception.pooling", self.pooling, "a number >= 1")
         _require(self.cpu_scale in (0.5, 1.0), "perception.cpu_scale", self.cpu_scale, "0.5 or 1")
         tile = self.tile_megapixels
         _require(0.04 <= tile <= 1.0, "perception.tile_megapixels", tile, "0.04 to 1 megapixels")
+        for item in fields(self):
+            if self.weights is not None and item.name in FITTED:
+                value = getattr(self, item.name)
+                expected = "its default, as fitted weights bring it (perception.weights: null frees it)"
+                _require(value == item.default, f"perception.{item.name}", value, expected)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from imgcompress.errors import UsageError
 PACKAGE = Path(__file__).resolve().parent
 
 TRUNK = "checkpoints/vgg16_conv4_3.safetensors"
+WEIGHTS = "checkpoints/perceptual_combined.safetensors"
 
 
 def default_trunk() -> Path:
@@ -16,6 +17,15 @@ def default_trunk() -> Path:
         UsageError: they are not there; the installation is incomplete.
     """
     return resource_path(TRUNK)
+
+
+def default_weights() -> Path:
+    """The fitted weights of the perceptual distance that come with the package.
+
+    Raises:
+        UsageError: they are not there; the installation is incomplete.
+    """
+    return resource_path(WEIGHTS)
 
 
 def resource_path(relative: str) -> Path:

@@ -103,6 +103,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("perception:\n  normalization: l2", "perception.normalization"),
         ("perception:\n  normalization: null", "perception.normalization"),
         ("perception:\n  scaled_l2: 1", "perception.scaled_l2"),
+        ("perception:\n  scaled_l2: 0.1", "perception.scaled_l2"),
+        ("perception:\n  weights: mine.safetensors\n  pooling: 2", "perception.pooling"),
+        ("perception:\n  weights: null\n  ssimulacra2: 1", "perception.ssimulacra2"),
         ("perception:\n  scaled_l2: -0.1", "perception.scaled_l2"),
         ("perception:\n  pooling: 0.9", "perception.pooling"),
         ("perception:\n  pooling: .inf", "perception.pooling"),
@@ -128,7 +131,12 @@ def test_a_file_that_holds_no_settings(text: str | bytes, tmp_path: Path) -> Non
 def test_the_named_forms_of_the_distance(name: str, normalization: str) -> None:
     config = load_config(resource_path(f"configs/perception/{name}.yaml"))
     expected = PerceptionConfig(
-        normalization=normalization, layer_weights=(0.3, 0.5, 0.2), scaled_l2=0.0, pooling=1.0
+        weights=None,
+        normalization=normalization,
+        layer_weights=(0.3, 0.5, 0.2),
+        scaled_l2=0.0,
+        pooling=1.0,
+        ssimulacra2=0.0,
     )
     assert config == Config(perception=expected)
 
@@ -144,7 +152,7 @@ def test_the_defaults_are_no_nulls_but_where_null_means_something() -> None:
     sections = [getattr(Config(), item.name) for item in fields(Config) if is_dataclass(item.type)]
     without += [item.name for section in sections for item in fields(section)
                 if getattr(section, item.name) is None]  # fmt: skip
-    assert without == ["target", "tolerance", "max_bytes", "min_score", "trunk", "weights"]
+    assert without == ["target", "tolerance", "max_bytes", "min_score", "trunk"]
 
 
 def test_threads() -> None:

@@ -1,15 +1,30 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from imgcompress import resources
 from imgcompress.errors import UsageError
+from imgcompress.perception.weights import file_sha256, load_weights
 
 
 def test_the_repository_holds_the_trunk():
     path = resources.default_trunk()
     assert path.is_file()
     assert path.name == "vgg16_conv4_3.safetensors"
+
+
+def test_the_weights_that_come_with_the_package_have_a_card():
+    path = resources.default_weights()
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert path.stat().st_size < 1_000_000
+    assert card["trunk_sha256"] == file_sha256(resources.default_trunk())
+    weights = load_weights(path, resources.default_trunk())
+    assert weights.layer_weights == pytest.approx(card["layer_weights"])
+    assert (weights.scaled_l2, weights.ssimulacra2) == (card["scaled_l2"], card["terms"]["ssimulacra2"])
+    assert card["out_of_fold"]["tid2013_jpeg"]["srocc"] >= 0.925
+    assert card["out_of_fold"]["mict_jpeg"]["srocc"] >= 0.955
+    assert not card["refused_but_forced"]
 
 
 @pytest.mark.parametrize("inside", [True, False])

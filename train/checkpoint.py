@@ -79,9 +79,9 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         for name, value in figures.items()
     ]
     reasons = refusals(fitted, uniform, data.cross_picture)
-    if model.config.masking or model.config.terms:
+    if model.config.masking or set(model.config.terms or {}) - {"ssimulacra2"}:
         reasons.append(
-            "the package's distance has neither masking nor other terms: only VGG's part would be saved"
+            "the package's distance has no masking and no term but ssimulacra2: the others would be left out"
         )
     if reasons and not force:
         raise UsageError("\n".join(("refused: not saved without --force", *reasons, "figures:", *lines)))
@@ -93,6 +93,7 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         (conv2_2, conv3_3, conv4_3),
         (first, second, third),
         scaled_l2=weights.scaled_l2,
+        ssimulacra2=weights.terms.get("ssimulacra2", 0.0),
     )
     card = {
         "command": " ".join(["python -m train", *sys.argv[1:]]),

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import inf
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ class Batch:
         features: of the items.
         fold: of each item; items of one picture are in one fold.
         better, worse: items of each comparison.
-        weight: of each comparison, >= 0; a study's sum to 1.
+        weight: of each comparison, >= 0; a study's sum to what it counts.
         study: of each comparison.
         trains: per run, which comparisons it learns from. Run k leaves out fold k, the last one nothing.
     """
@@ -54,6 +55,8 @@ class JudgmentData(LightningDataModule):
         fold_seed: which pictures go together.
         cross_picture: by study, how much comparisons between different pictures count against those within
             one; 1 for studies that are not named. 0 where the study's scale is not common to its pictures.
+        study_weights: how much a study counts in the loss, whatever its number of judgments; 1 for studies
+            that are not named. 0 only reports how well the fit agrees with it.
         max_cache_megabytes: the cache does not grow beyond it.
         max_megapixels: larger pictures are refused.
     """
@@ -68,6 +71,7 @@ class JudgmentData(LightningDataModule):
         folds: int = 6,
         fold_seed: int = 1,
         cross_picture: dict[str, float] | None = None,
+        study_weights: dict[str, float] | None = None,
         max_cache_megabytes: float = 1000.0,
         max_megapixels: float = 8.5,
     ) -> None:
@@ -77,6 +81,9 @@ class JudgmentData(LightningDataModule):
         for study, weight in (cross_picture or {}).items():
             if not 0 <= weight <= 1:
                 raise UsageError(f"data.cross_picture.{study}: expected 0 to 1, got {weight}")
+        for study, weight in (study_weights or {}).items():
+            if not 0 <= weight < inf:
+                raise UsageError(f"data.study_weights.{study}: expected a number >= 0, got {weight}")
         self._files = list(judgments or [])
         self._shared = shared
         self._cache_folder = cache
@@ -84,6 +91,7 @@ class JudgmentData(LightningDataModule):
         self._cache = FeatureCache(cache, self.trunk, max_cache_megabytes, max_megapixels)
         self._folds, self._fold_seed = folds, fold_seed
         self._cross_picture = dict(cross_picture or {})
+        self._study_weights = dict(study_weights or {})
         self._ready: tuple[Judgments, Batch] | None = None
 
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
@@ -99,7 +107,7 @@ class JudgmentData(LightningDataModule):
             files += convert_studies(self._shared, self._cache_folder.parent / "studies")
         judgments = read_judgments(files)
         folds = deal(judgments.items, self._folds, self._fold_seed)
-        comparisons = compare_all(judgments, self._cross_picture)
+        comparisons = compare_all(judgments, self._cross_picture, self._study_weights)
         self._ready = judgments, _batch(self._cache.features(judgments.items), folds, comparisons)
 
     @property
@@ -146,6 +154,7 @@ class JudgmentData(LightningDataModule):
             "folds": self.runs - 1,
             "fold_seed": self._fold_seed,
             "cross_picture": self._cross_picture,
+            "study_weights": self._study_weights,
             "sha256": self.digest(),
         }
 
@@ -219,25 +228,29 @@ def deal(items: Sequence[Item], folds: int, seed: int) -> list[int]:
     return [fold[item.picture] for item in items]
 
 
-def compare_all(judgments: Judgments, cross_picture: Mapping[str, float]) -> Comparisons:
+def compare_all(
+    judgments: Judgments, cross_picture: Mapping[str, float], study_weights: Mapping[str, float]
+) -> Comparisons:
     """Given preferences, and one for every two different scores of a study.
 
     Args:
         judgments: checked.
         cross_picture: by study, how much two pictures' comparison counts; 1 where nothing is said.
+        study_weights: what each study's comparisons sum to; 1 where nothing is said.
 
     Returns:
         Comparisons; scores that differ by less than the study's standard deviation count less, in proportion.
 
     Raises:
-        UsageError: a name in ``cross_picture`` is no study; a study that is to be compared across pictures
-            has only one.
+        UsageError: a name in ``cross_picture`` or ``study_weights`` is no study; a study that is to be
+            compared across pictures has only one.
     """
     items = judgments.items
     studies = _studies(items)
-    for name in cross_picture:
-        if name not in studies:
-            raise UsageError(f"data.cross_picture.{name}: no such study; there are {', '.join(studies)}")
+    for option, by_study in (("cross_picture", cross_picture), ("study_weights", study_weights)):
+        for name in by_study:
+            if name not in studies:
+                raise UsageError(f"data.{option}.{name}: no such study; there are {', '.join(studies)}")
     rows: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
     for study in studies:
         members = [
@@ -264,11 +277,12 @@ def compare_all(judgments: Judgments, cross_picture: Mapping[str, float]) -> Com
         rows[items[pair.better].study].append((pair.better, pair.worse, pair.weight))
     comparisons = Comparisons([], [], [], [])
     for number, study in enumerate(studies):
+        share = study_weights.get(study, 1.0)
         total = sum(weight for _, _, weight in rows[study])
         for better, worse, weight in rows[study]:
             comparisons.better.append(better)
             comparisons.worse.append(worse)
-            comparisons.weight.append(weight / total)
+            comparisons.weight.append(share * weight / total)
             comparisons.study.append(number)
     return comparisons
 

@@ -96,24 +96,24 @@ class FeatureCache:
         files = {path for item in items for path in (item.reference, item.test)}
         hashes = {path: file_sha256(path) for path in files}
         paths = [self._path(hashes[item.reference], hashes[item.test]) for item in items]
-        entries = [_read(path) for path in paths]
-        missing = [index for index, entry in enumerate(entries) if entry is None]
-        missing.sort(key=lambda index: str(items[index].reference))
-        for index in track(
+        # Studies may share pairs: each is looked at once.
+        pairs = dict(zip(paths, items, strict=True))
+        entries = {path: entry for path in pairs if (entry := _read(path)) is not None}
+        missing = sorted(pairs.keys() - entries.keys(), key=lambda path: str(pairs[path].reference))
+        for path in track(
             missing,
             "features",
             console=Console(stderr=True),
             disable=not (progress and missing),
             show_speed=False,
         ):
-            entry = entries[index] = self._compute(items[index])
-            write_atomically(paths[index], save(entry))
+            entries[path] = self._compute(pairs[path])
+            write_atomically(path, save(entries[path]))
         self._reference = None
-        for path in paths:
+        for path in pairs:
             os.utime(path)
         self._prune()
-        known = [entry for entry in entries if entry is not None]
-        stacked = {name: torch.stack([entry[name] for entry in known]) for name in known[0]}
+        stacked = {name: torch.stack([entries[path][name] for path in paths]) for name in entries[paths[0]]}
         return Features(
             {form: tuple(stacked[f"{form}.{layer}"] for layer in range(3)) for form in FORMS},
             stacked["ssimulacra2_terms"],

@@ -8,12 +8,15 @@ judged JPEGs of TID2013. v and m are shares (softmax); w_l sums to the number of
 share (sigmoid). The chance that people prefer i to j is taken as sigmoid(k (log D_j - log D_i)) with one k a
 study (Bradley and Terry 1952); the loss is the comparisons' mean negative log likelihood plus
 
-    lambda_channels mean_l KL(w_l / C_l || equal) + lambda_layers KL(v || prior) + lambda_terms KL(m || prior)
+    lambda_channels mean_l KL(w_l / C_l || prior) + lambda_layers KL(v || prior) + lambda_terms KL(m || prior)
 
+The prior is where the fit starts: equal channels and the shares of the settings, or fitted weights.
 All folds are fitted at once: parameters have a leading axis of runs, and the runs' losses are added.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,10 +24,13 @@ import torch.nn.functional as F  # noqa: N812
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from imgcompress.config import Normalization
+from imgcompress.config import DEFAULT_WEIGHTS, Normalization
 from imgcompress.errors import UsageError
+from imgcompress.perception.distance import LEAST, SSIMULACRA2_SCALE
 from imgcompress.perception.normalization import LAYER_SCALES
 from imgcompress.perception.vgg import TAP_CHANNELS
+from imgcompress.perception.weights import FittedWeights, file_sha256, load_weights
+from imgcompress.resources import default_weights
 from imgcompress.shapes import Float
 from train.data import Batch, JudgmentData
 from train.evaluation import study_figures
@@ -32,8 +38,6 @@ from train.features import SCALARS, SIMILARITIES, Features
 from train.ssimulacra2_terms import by_scale
 from train.taps import EXPONENTS
 
-_SMALLEST = 1e-6
-"""Equal pictures have distance 0; its logarithm is kept finite."""
 _STEEPNESS = 3.0
 
 
@@ -105,12 +109,16 @@ class WeightedDistance(nn.Module):
     Args:
         config: the form and the start.
         runs: how many sets.
+        channel_logits: where the channels start; None for equal weights.
     """
 
+    channel_priors: Sequence[Tensor]
     layer_prior: Tensor
     term_prior: Tensor
 
-    def __init__(self, config: DistanceConfig, runs: int) -> None:
+    def __init__(
+        self, config: DistanceConfig, runs: int, channel_logits: Sequence[Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.config = config
         self.term_names = ("vgg", *(config.terms or {}))
@@ -122,9 +130,9 @@ class WeightedDistance(nn.Module):
             return nn.Parameter(values.repeat(runs, 1), requires_grad=fitted)
 
         self.layer_logits = start(self.layer_prior.clamp(min=1e-6).log(), config.fit_layers)
-        self.channel_logits = nn.ParameterList(
-            start(torch.zeros(c), config.fit_channels) for c in TAP_CHANNELS
-        )
+        logits = channel_logits or [torch.zeros(channels) for channels in TAP_CHANNELS]
+        self.channel_priors = [values.softmax(0) for values in logits]
+        self.channel_logits = nn.ParameterList(start(values, config.fit_channels) for values in logits)
         self.scaled_l2_logit = start(torch.tensor([config.scaled_l2]).logit(eps=1e-6), config.fit_scaled_l2)
         self.term_logits = start(self.term_prior.log(), config.fit_terms and bool(shares))
 
@@ -159,8 +167,8 @@ class WeightedDistance(nn.Module):
     def divergences(self) -> dict[str, Float[Tensor, "runs"]]:
         """How far channels, layers and terms are from their start, nats."""
         channels = [
-            _divergence(logits, torch.full((count,), 1 / count, device=logits.device))
-            for logits, count in zip(self.channel_logits, TAP_CHANNELS, strict=True)
+            _divergence(logits, prior.to(logits.device))
+            for logits, prior in zip(self.channel_logits, self.channel_priors, strict=True)
         ]
         return {
             "channels": torch.stack(channels).mean(0),
@@ -185,6 +193,8 @@ class FittedDistance(LightningModule):
 
     Args:
         distance: the form and the start.
+        start: fitted weights to start from, ``default`` for those that come with the package; form, layers
+            and shares are then theirs. Null: as ``distance`` says, with equal channels.
         lambda_channels, lambda_layers, lambda_terms: how strongly weights are held to their start.
         learning_rate: Adam's.
     """
@@ -194,6 +204,8 @@ class FittedDistance(LightningModule):
     def __init__(
         self,
         distance: DistanceConfig | None = None,
+        *,
+        start: Path | None = None,
         lambda_channels: float = 1.0,
         lambda_layers: float = 1.0,
         lambda_terms: float = 1.0,
@@ -208,6 +220,8 @@ class FittedDistance(LightningModule):
             if not value >= 0:
                 raise UsageError(f"model.{name}: expected a number >= 0, got {value}")
         self.config = distance or DistanceConfig()
+        self._start = default_weights() if start == Path(DEFAULT_WEIGHTS) else start
+        self._channel_logits: Sequence[Tensor] | None = None
         self._lambdas = {"channels": lambda_channels, "layers": lambda_layers, "terms": lambda_terms}
         self._learning_rate = learning_rate
         self._out_of_fold: Tensor | None = None
@@ -224,6 +238,7 @@ class FittedDistance(LightningModule):
         """All that decides the result but the data."""
         return {
             "distance": asdict(self.config),
+            "start": None if self._start is None else file_sha256(self._start),
             "lambdas": self._lambdas,
             "learning_rate": self._learning_rate,
         }
@@ -231,7 +246,10 @@ class FittedDistance(LightningModule):
     def configure_model(self) -> None:
         """Makes the parameters: only the data know how many runs there are."""
         if not hasattr(self, "distance"):
-            self.distance = WeightedDistance(self.config, self.data.runs)
+            if self._start is not None:
+                fitted = load_weights(self._start, self.data.trunk)
+                self.config, self._channel_logits = _as_config(fitted, self.config), fitted.channel_logits
+            self.distance = WeightedDistance(self.config, self.data.runs, self._channel_logits)
             steepness = torch.full((self.data.runs, len(self.data.studies)), _STEEPNESS)
             self.log_steepness = nn.Parameter(steepness.log())
 
@@ -269,6 +287,12 @@ class FittedDistance(LightningModule):
             for name, value in figures.items():
                 self.log(f"{prefix}/{study}/{name}", value, batch_size=1)
 
+    @torch.no_grad()
+    def start_log_distance(self, features: Features) -> Float[Tensor, "items"]:
+        """log D where this fit starts."""
+        result: Tensor = WeightedDistance(self.config, 1, self._channel_logits)(features)[0]
+        return result
+
     @property
     def out_of_fold(self) -> Float[Tensor, "items"]:
         """log D of every item by the run that has not seen its picture; after a validation."""
@@ -297,7 +321,7 @@ class FittedDistance(LightningModule):
 
 @torch.no_grad()
 def uniform_log_distance(config: DistanceConfig, features: Features) -> Float[Tensor, "items"]:
-    """log D where the fit starts."""
+    """log D with equal channels."""
     result: Tensor = WeightedDistance(config, 1)(features)[0]
     return result
 
@@ -307,13 +331,29 @@ def term_log(features: Features, name: str) -> Float[Tensor, "items"]:
     if name.startswith(_SCALE_TERM):
         return _log(by_scale(features.ssimulacra2_terms)[:, int(name[-1])])
     value = features.scalars[name]
+    if name == "ssimulacra2":
+        return _log(value / SSIMULACRA2_SCALE)
     if name == "psnr":
         return value * (-torch.log(torch.tensor(10.0)) / 10)
     return _log(1 - value if name in SIMILARITIES else value)
 
 
+def _as_config(fitted: FittedWeights, config: DistanceConfig) -> DistanceConfig:
+    """The settings with the form and the shares of fitted weights; what may move is as set."""
+    if fitted.pooling != 1:
+        raise UsageError(f"model.start: expected weights with pooling 1, got {fitted.pooling:g}")
+    return replace(
+        config,
+        form=fitted.normalization,
+        masking=0.0,
+        layers=fitted.layer_weights,
+        scaled_l2=fitted.scaled_l2,
+        terms={"ssimulacra2": fitted.ssimulacra2} if fitted.ssimulacra2 else None,
+    )
+
+
 def _log(distance: Tensor) -> Tensor:
-    return torch.log(distance.clamp(min=_SMALLEST))
+    return torch.log(distance.clamp(min=LEAST))
 
 
 def _shares(values: Any) -> Tensor:

@@ -90,7 +90,7 @@ def _all_distances(model: FittedDistance, data: JudgmentData) -> dict[str, list[
     features = data.batch.features
     rows: dict[str, Tensor] = {
         _OURS: model.out_of_fold,
-        "start": uniform_log_distance(model.config, features),
+        "start": model.start_log_distance(features),
     }
     for form, words in (("unit", "unit length"), ("divisive", "divisive"), ("none", "plain squares")):
         rows[f"VGG, equal channels, {words}"] = _uniform(features, DistanceConfig(form=form))  # type: ignore[arg-type]

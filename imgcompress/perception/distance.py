@@ -1,19 +1,24 @@
-"""How different two pictures look: the distance of their VGG16 features.
+"""How different two pictures look: the distance of their VGG16 features, mixed with SSIMULACRA2's errors.
 
 At each location of a tap, a and b are the channel vectors in one of the forms of ``normalization.py`` (by
 default at unit length), w the channel weights (softmax of the logits times the number of channels, so that
 equal logits give plain sums), f the vectors without normalization, s the share of scaled L2:
 
     d_l = sum_c w_c (a_c - b_c)^2                               in [0, 2] for unit length, equal weights
-    D   = sum_l weight_l [(1 - s) d_l / scale_l + s sum_c (f_ac - f_bc)^2 / plain_scale_l]
+    V   = sum_l weight_l [(1 - s) d_l / scale_l + s sum_c (f_ac - f_bc)^2 / plain_scale_l]
                                                                 layers conv2_2, conv3_3, conv4_3
 
-and the distance of two pictures is the power mean of D over the 8x8 blocks.
+V of two pictures is its power mean over the 8x8 blocks. With E the weighted sum of SSIMULACRA2's errors and t
+its share, the distance is
+
+    D   = V^(1 - t) (E / SSIMULACRA2_SCALE)^t
 
 Why unit length: of the forms tried against human scores it ranks pictures best on MICT (rank correlation
 .963; plain squared differences .669). Why scales: the weights .3/.5/.2 shall say what each layer contributes,
-but the raw d_l differ; divided by their means over a set of judged JPEGs they do not, and a mean D of 1 is
-that set's average damage.
+but the raw d_l differ; divided by their means over a set of judged JPEGs they do not, and a mean V of 1 is
+that set's average damage. Why SSIMULACRA2: neither agrees best with both sets of human scores, the mixture
+with fitted channels with both (``checkpoints/``); and fine detail and color count at all
+sizes.
 """
 
 from collections.abc import Sequence
@@ -25,17 +30,22 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from imgcompress.config import Normalization, PerceptionConfig
+from imgcompress.config import DEFAULT_WEIGHTS, Normalization, PerceptionConfig
 from imgcompress.image.color import pad_to
 from imgcompress.perception.normalization import LAYER_SCALES, WINDOW, normalize
+from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
 from imgcompress.perception.vgg import REACH, TAP_CHANNELS, Taps, VggFeatures, load_trunk
 from imgcompress.perception.weights import load_weights
-from imgcompress.resources import default_trunk
+from imgcompress.resources import default_trunk, default_weights
 from imgcompress.shapes import Float
 
 CELL = 8
 """Pixels along the side of a conv4_3 location, which is one location of the map."""
 SMALLEST = 16
+SSIMULACRA2_SCALE = 24.1
+"""SSIMULACRA2's mean distance over the JPEGs that ``LAYER_SCALES`` was measured on."""
+LEAST = 1e-6
+"""A part that is smaller counts as this in the mixture, where its logarithm's slope would be infinite."""
 
 
 class PerceptualDistance(nn.Module):
@@ -56,10 +66,12 @@ class PerceptualDistance(nn.Module):
         scaled_l2: share s, in [0, 1).
         pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
             1 but what its places make of it.
-        scale: 1, or 0.5 to average 2x2 pixels first. That takes a quarter of the time, for the CPU; what is
-            one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as large.
-            The scale_l are other ones there, so that D = 1 is still the same set's average, but light damage
-            gives less (JPEG quality 80: 0.05 on average instead of 0.16).
+        ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1); 0 leaves them out. They are taken of the
+            whole pictures at full size, as long as they are in memory together (some 200 bytes a pixel).
+        scale: 1, or 0.5 to average 2x2 pixels first for VGG. That takes a quarter of the time, for the CPU;
+            what is one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as
+            large. The scale_l are other ones there, so that V = 1 is still the same set's average, but light
+            damage gives less (JPEG quality 80: 0.05 on average instead of 0.16). E is the same.
         max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 192 squared.
 
     Raises:
@@ -81,6 +93,7 @@ class PerceptualDistance(nn.Module):
         normalization: Normalization = "unit",
         scaled_l2: float = 0.0,
         pooling: float = 1.0,
+        ssimulacra2: float = 0.0,
         scale: float = 1.0,
         max_tile_pixels: int = 1 << 20,
     ) -> None:
@@ -90,6 +103,7 @@ class PerceptualDistance(nn.Module):
         self.overlap = _overlap(normalization)
         assert max_tile_pixels >= (3 * self.overlap) ** 2
         assert 0 <= scaled_l2 < 1 <= pooling
+        assert 0 <= ssimulacra2 < 1
         device = trunk.mean.device
         if channel_logits is None:
             channel_logits = [torch.zeros(channels) for channels in TAP_CHANNELS]
@@ -97,6 +111,7 @@ class PerceptualDistance(nn.Module):
         self.normalization: Normalization = normalization
         self.scaled_l2 = scaled_l2
         self.pooling = pooling
+        self.ssimulacra2 = ssimulacra2
         self.shrink = 2 if scale == 0.5 else 1
         self.max_tile_pixels = max_tile_pixels
         self.channel_logits = nn.ParameterList(
@@ -112,13 +127,15 @@ class PerceptualDistance(nn.Module):
         """One distance a pair.
 
         Args:
-            a: RGB, 0..1, gamma-coded, float32, any size.
+            a: RGB, 0..1, gamma-coded, float32, any size. With a share of SSIMULACRA2 the originals: it tells
+                ringing, which b has and a has not, from smoothing.
             b: the same.
 
         Returns:
-            0 for equal pictures, symmetric, float32; the power mean of ``distance_map``.
+            0 for equal pictures, float32, finite gradients; symmetric without SSIMULACRA2.
         """
-        return _power_mean(self.distance_map(a, b), self.pooling)
+        pooled = _power_mean(self._vgg_map(a, b), self.pooling)
+        return self._mixed(pooled, a, b) if self.ssimulacra2 else pooled
 
     def distance_map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
@@ -130,9 +147,23 @@ class PerceptualDistance(nn.Module):
             b: the same.
 
         Returns:
-            D of every 8x8 block (16x16 at half size) of the padded pictures, finer layers averaged
-            over the block.
+            Of every 8x8 block (16x16 at half size) of the padded pictures, V with finer layers averaged over
+            the block, times a factor a pair: the power mean of the map is the distance.
         """
+        blocks = self._vgg_map(a, b)
+        if not self.ssimulacra2:
+            return blocks
+        pooled = _power_mean(blocks, self.pooling)
+        factors = self._mixed(pooled, a, b) / pooled.clamp(min=LEAST)
+        return blocks * factors[:, None, None]
+
+    def _mixed(self, vgg: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        errors = Ssimulacra2Reference(a.float()).distance(b.float()) / SSIMULACRA2_SCALE
+        logs = [torch.log(part.clamp(min=LEAST)) for part in (vgg, errors)]
+        mixed = torch.exp((1 - self.ssimulacra2) * logs[0] + self.ssimulacra2 * logs[1])
+        return torch.where((vgg > 0) | (errors > 0), mixed, 0)
+
+    def _vgg_map(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = prepare(a, self.shrink), prepare(b, self.shrink)
         height, width = a.shape[-2:]
         rows, columns = _tile_sizes(height, width, self.max_tile_pixels)
@@ -193,7 +224,7 @@ def prepare(
 
 
 def load_distance(perception: PerceptionConfig, device: torch.device) -> PerceptualDistance:
-    """The VGG distance as the settings describe it: bfloat16 on CUDA, float32 and shrunk on a CPU.
+    """The distance as the settings describe it: VGG in bfloat16 on CUDA, in float32 and shrunk on a CPU.
 
     Raises:
         UsageError: the file of the trunk or of the fitted weights is missing or not the one expected.
@@ -203,7 +234,8 @@ def load_distance(perception: PerceptionConfig, device: torch.device) -> Percept
     trunk = load_trunk(path, device, torch.bfloat16 if on_cuda else torch.float32)
     channel_logits = None
     if perception.weights is not None:
-        fitted = load_weights(Path(perception.weights), path)
+        default = perception.weights == DEFAULT_WEIGHTS
+        fitted = load_weights(default_weights() if default else Path(perception.weights), path)
         perception, channel_logits = fitted.over(perception), fitted.channel_logits
     return PerceptualDistance(
         trunk,
@@ -212,6 +244,7 @@ def load_distance(perception: PerceptionConfig, device: torch.device) -> Percept
         normalization=perception.normalization,
         scaled_l2=perception.scaled_l2,
         pooling=perception.pooling,
+        ssimulacra2=perception.ssimulacra2,
         scale=1.0 if on_cuda else perception.cpu_scale,
         max_tile_pixels=round(perception.tile_megapixels * 1e6),
     )

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from imgcompress.config import Normalization, PerceptionConfig
+from imgcompress.config import FITTED, Normalization, PerceptionConfig
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.image.write import write_atomically
 from imgcompress.perception.vgg import TAP_CHANNELS
@@ -18,19 +18,18 @@ from imgcompress.shapes import Float
 FORMAT = 1
 # One entry of JSON: safetensors writes several in any order, and equal fits shall be equal files.
 _METADATA = "imgcompress"
-_SCALARS = ("scaled_l2", "pooling")
+_SCALARS = ("scaled_l2", "pooling", "ssimulacra2")
 
 
 @dataclass(frozen=True, eq=False)
 class FittedWeights:
-    """The fitted part of a distance. It takes the place of what the settings say.
+    """The fitted part of a distance.
 
     Attributes:
         normalization: the form that the weights were fitted for.
         layer_weights: of conv2_2, conv3_3, conv4_3, as in the settings.
         channel_logits: (128,), (256,) and (512,).
-        scaled_l2: as in the settings; None leaves what they say.
-        pooling: the same.
+        scaled_l2, pooling, ssimulacra2: the same.
 
     Raises:
         UsageError: a value is out of its range.
@@ -39,8 +38,9 @@ class FittedWeights:
     normalization: Normalization
     layer_weights: tuple[float, float, float]
     channel_logits: tuple[Float[Tensor, "128"], Float[Tensor, "256"], Float[Tensor, "512"]]
-    scaled_l2: float | None = None
-    pooling: float | None = None
+    scaled_l2: float = 0.0
+    pooling: float = 1.0
+    ssimulacra2: float = 0.0
 
     def __post_init__(self) -> None:
         if not all(bool(logits.isfinite().all()) for logits in self.channel_logits):
@@ -49,13 +49,7 @@ class FittedWeights:
 
     def over(self, perception: PerceptionConfig) -> PerceptionConfig:
         """The settings with what was fitted in its place."""
-        return replace(
-            perception,
-            normalization=self.normalization,
-            layer_weights=self.layer_weights,
-            scaled_l2=perception.scaled_l2 if self.scaled_l2 is None else self.scaled_l2,
-            pooling=perception.pooling if self.pooling is None else self.pooling,
-        )
+        return replace(perception, weights=None, **{name: getattr(self, name) for name in FITTED})
 
 
 def file_sha256(path: Path) -> str:
@@ -87,8 +81,7 @@ def save_weights(path: Path, weights: FittedWeights, trunk: Path) -> None:
     for layer, logits in enumerate(weights.channel_logits):
         tensors[f"channel_logits.{layer}"] = logits.detach().to("cpu", torch.float32).contiguous()
     for name in _SCALARS:
-        if (value := getattr(weights, name)) is not None:
-            tensors[name] = torch.tensor(value, dtype=torch.float64)
+        tensors[name] = torch.tensor(getattr(weights, name), dtype=torch.float64)
     about = {
         "format": FORMAT,
         "normalization": weights.normalization,
@@ -136,17 +129,20 @@ def _checked(about: Any, tensors: dict[str, Tensor], trunk: Path) -> FittedWeigh
         raise UsageError(f"not weights of the perceptual distance in format {FORMAT}")
     shapes: dict[str, tuple[int, ...]] = {"layer_weights": (len(TAP_CHANNELS),)}
     shapes |= {f"channel_logits.{layer}": (channels,) for layer, channels in enumerate(TAP_CHANNELS)}
-    shapes |= {name: () for name in _SCALARS if name in tensors}
+    shapes |= dict.fromkeys(_SCALARS, ())
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes:
         found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items()))
-        raise UsageError(f"expected layer_weights, channel_logits and scalars, got {found}")
+        raise UsageError(f"expected layer_weights, channel_logits, {', '.join(_SCALARS)}, got {found}")
     expected, actual = about.get("trunk_sha256"), file_sha256(trunk)
     if expected != actual:
-        raise UsageError(f"fitted on the trunk with sha256 {expected}, but {trunk} has {actual}")
+        raise UsageError(
+            f"fitted on the trunk with sha256 {expected}, but {trunk} has {actual}; "
+            "perception.weights: null needs none"
+        )
     conv2_2, conv3_3, conv4_3 = tensors["layer_weights"].tolist()
     return FittedWeights(
         about["normalization"],
         (conv2_2, conv3_3, conv4_3),
         (tensors["channel_logits.0"], tensors["channel_logits.1"], tensors["channel_logits.2"]),
-        **{name: tensors[name].item() for name in _SCALARS if name in tensors},
+        **{name: tensors[name].item() for name in _SCALARS},
     )

@@ -35,13 +35,19 @@ def about(**changes: Any) -> dict[str, str]:
     return {"imgcompress": json.dumps(values | changes)}
 
 
-@pytest.mark.parametrize("scalars", [{}, {"scaled_l2": 0.1}, {"scaled_l2": 0.0, "pooling": 1.3}])
+@pytest.mark.parametrize(
+    "scalars",
+    [
+        {"scaled_l2": 0.0, "pooling": 1.0, "ssimulacra2": 0.0},
+        {"scaled_l2": 0.1, "pooling": 1.3, "ssimulacra2": 0.4},
+    ],
+)
 def test_what_is_written_is_read_back(scalars: dict[str, float], path: Path):
     weights = fitted(**scalars)
     save_weights(path, weights, default_trunk())
     found = load_weights(path, default_trunk())
     assert (found.normalization, found.layer_weights) == ("divisive", (0.2, 0.3, 0.5))
-    assert (found.scaled_l2, found.pooling) == (scalars.get("scaled_l2"), scalars.get("pooling"))
+    assert {name: getattr(found, name) for name in scalars} == scalars
     for logits, expected in zip(found.channel_logits, weights.channel_logits, strict=True):
         assert torch.equal(logits, expected)
     assert path.stat().st_size < 1_000_000
@@ -55,8 +61,8 @@ def test_equal_weights_are_equal_files(path: Path):
 
 
 def test_the_distance_uses_them(path: Path):
-    save_weights(path, fitted(scaled_l2=0.2), default_trunk())
-    settings = PerceptionConfig(weights=str(path), normalization="none", scaled_l2=0.5, pooling=2.0)
+    save_weights(path, fitted(scaled_l2=0.2, pooling=2.0, ssimulacra2=0.4), default_trunk())
+    settings = PerceptionConfig(weights=str(path))
     a, b = torch.rand(2, 1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     expected = PerceptualDistance(
         load_trunk(default_trunk()),
@@ -65,6 +71,7 @@ def test_the_distance_uses_them(path: Path):
         normalization="divisive",
         scaled_l2=0.2,
         pooling=2.0,
+        ssimulacra2=0.4,
         scale=0.5,
     )
     assert torch.equal(load_distance(settings, CPU)(a, b), expected(a, b))
@@ -94,6 +101,7 @@ def test_another_trunk_is_refused(path: Path, tmp_path: Path):
         ({"layer_weights": torch.tensor([1.0, -1.0, 1.0])}, about(), "layer_weights"),
         ({"layer_weights": torch.tensor([1.0, torch.nan, 1.0])}, about(), "layer_weights"),
         ({"pooling": torch.tensor(0.5)}, about(), "pooling"),
+        ({"ssimulacra2": torch.tensor(1.0)}, about(), "ssimulacra2"),
         ({"scaled_l2": torch.tensor(1.0)}, about(), "scaled_l2"),
     ],
 )
@@ -120,7 +128,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"layer_weights": (0.0, 0.0, 0.0)}, {"scaled_l2": -0.1}, {"pooling": 0.5}]
+    "changes",
+    [{"layer_weights": (0.0, 0.0, 0.0)}, {"scaled_l2": -0.1}, {"pooling": 0.5}, {"ssimulacra2": 1.0}],
 )
 def test_weights_out_of_range_are_none(changes: dict[str, Any]):
     with pytest.raises(UsageError, match=next(iter(changes))):

@@ -1,6 +1,7 @@
 """The commands as a user runs them, with ten judgments of small pictures."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from imgcompress.cli import main as compress
 from imgcompress.perception.weights import load_weights
-from imgcompress.resources import default_trunk
+from imgcompress.resources import default_trunk, default_weights
 from train import checkpoint
 from train.__main__ import main
 from train.checkpoint import refusals
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs/train/default.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "configs/train/default.yaml"
 Run = Callable[..., list[str]]
 
 
@@ -37,6 +40,7 @@ def arguments(write_csv, ten_rows, tmp_path, monkeypatch) -> Run:
             "data.cross_picture": "null",
             "data.folds": 5,
             "model.distance.scaled_l2": 0.0,
+            "model.distance.terms": "null",
             "model.lambda_channels": 1.0,
             **options,
         }
@@ -70,6 +74,31 @@ def test_fit_validate_test_and_report(arguments, tmp_path, capsys) -> None:
     logs.Reload()
     assert {"scatter-mine", "weights"} <= set(logs.Tags()["images"])
     assert "out_of_fold/mine/srocc" in logs.Tags()["scalars"]
+
+
+def test_the_commands_of_the_readme_on_ten_rows(write_csv, ten_rows, tmp_path, monkeypatch, capsys) -> None:
+    write_csv(["reference", "test", "score"], ten_rows)
+    for name in ("configs", "checkpoints"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/p0.png").write_bytes((tmp_path / "set/p0.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "train/README.md").read_text(encoding="utf-8").partition("## Your own judgments")[2]
+    commands = text.replace("\\\n", "").split("\n\n")[1].strip().splitlines()
+    fit, use = (shlex.split(command) for command in commands)
+    assert fit[:3] == ["python", "-m", "train"] and use[0] == "imgcompress"
+    monkeypatch.setattr("sys.argv", fit[2:])
+    main()
+    assert "saved out/train/mine.safetensors" in capsys.readouterr().out
+    mine, shipped = (load_weights(path, default_trunk()) for path in (Path(fit[-1]), default_weights()))
+    assert (mine.normalization, mine.scaled_l2) == (shipped.normalization, pytest.approx(shipped.scaled_l2))
+    assert mine.ssimulacra2 == pytest.approx(shipped.ssimulacra2)
+    for own, logits in zip(mine.channel_logits, shipped.channel_logits, strict=True):
+        weights = own.softmax(0), logits.softmax(0)
+        assert not torch.equal(*weights)
+        torch.testing.assert_close(*weights, rtol=0.3, atol=0)  # few judgments move little
+    compress(use[1:])
+    assert (tmp_path / "out/p0.jpg").is_file()
 
 
 def test_a_fit_cut_off_goes_on_to_the_same_weights(arguments, tmp_path) -> None:
@@ -127,6 +156,7 @@ def test_given_pairs_are_fitted(arguments, write_csv, tmp_path, capsys) -> None:
         ({"data.judgments": "null"}, "no file of judgments"),
         ({"model.lambda_channels": -1}, "model.lambda_channels"),
         ({"data.cross_picture": '{"mine": 2}'}, "data.cross_picture.mine"),
+        ({"data.study_weights": '{"mine": -1}'}, "data.study_weights.mine"),
     ],
 )
 def test_a_wrong_setting_is_one_line(arguments, options, message, capsys) -> None:

@@ -42,18 +42,18 @@ def test_no_more_folds_than_pictures(write_csv, ten_rows) -> None:
 
 def test_comparisons_within_and_across(write_csv, ten_rows) -> None:
     judgments = read_judgments([write_csv(HEADER, ten_rows)])
-    everywhere = compare_all(judgments, {})
+    everywhere = compare_all(judgments, {}, {})
     assert len(everywhere.better) == 45 and sum(everywhere.weight) == pytest.approx(1)
     scores = [item.score or 0 for item in judgments.items]
     assert all(scores[b] > scores[w] for b, w in zip(everywhere.better, everywhere.worse, strict=True))
-    within = compare_all(judgments, {"mine": 0.0})
+    within = compare_all(judgments, {"mine": 0.0}, {})
     assert sorted(zip(within.better, within.worse, strict=True)) == [(i + 1, i) for i in range(0, 10, 2)]
 
 
 def test_equal_scores_are_not_compared(write_csv, ten_rows) -> None:
     judgments = read_judgments([write_csv(HEADER, ten_rows)])
     level = replace(judgments, items=tuple(replace(i, score=min(i.score or 0, 2.0)) for i in judgments.items))
-    assert len(compare_all(level, {}).better) == 25 + 10
+    assert len(compare_all(level, {}, {}).better) == 25 + 10
 
 
 def test_a_study_of_one_picture_is_named(write_csv, ten_rows) -> None:
@@ -62,16 +62,26 @@ def test_a_study_of_one_picture_is_named(write_csv, ten_rows) -> None:
     with pytest.raises(
         UsageError, match=r"row 2, column test: study one shows one picture.*cross_picture.one to 0"
     ):
-        compare_all(judgments, {})
-    assert compare_all(judgments, {"one": 0.0}).study.count(0) == 1
+        compare_all(judgments, {}, {})
+    assert compare_all(judgments, {"one": 0.0}, {}).study.count(0) == 1
     with pytest.raises(UsageError, match=r"cross_picture.two: no such study; there are one, rest"):
-        compare_all(judgments, {"two": 0.0})
+        compare_all(judgments, {"two": 0.0}, {})
 
 
 def test_given_pairs_count_by_their_weight(write_csv) -> None:
     rows = [[f"set/p{n}.png", f"set/p{n}_10.jpg", f"set/p{n}_60.jpg", "b", 1 + n] for n in range(3)]
-    found = compare_all(read_judgments([write_csv(["reference", "a", "b", "preferred", "weight"], rows)]), {})
-    assert found.weight == pytest.approx([1 / 6, 2 / 6, 3 / 6])
+    judgments = read_judgments([write_csv(["reference", "a", "b", "preferred", "weight"], rows)])
+    assert compare_all(judgments, {}, {}).weight == pytest.approx([1 / 6, 2 / 6, 3 / 6])
+
+
+def test_a_study_counts_by_its_weight_whatever_its_size(write_csv, ten_rows) -> None:
+    rows = [[*row, "few" if index < 4 else "many"] for index, row in enumerate(ten_rows)]
+    judgments = read_judgments([write_csv([*HEADER, "study"], rows)])
+    found = compare_all(judgments, {}, {"few": 0.25})
+    sums = [sum(w for w, s in zip(found.weight, found.study, strict=True) if s == study) for study in (0, 1)]
+    assert sums == pytest.approx([0.25, 1.0])
+    with pytest.raises(UsageError, match=r"study_weights.fewer: no such study; there are few, many"):
+        compare_all(judgments, {}, {"fewer": 2.0})
 
 
 @pytest.mark.shared

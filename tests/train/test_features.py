@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import piq
@@ -46,7 +47,7 @@ def test_features_give_the_package_its_distance(items, tmp_path) -> None:
 
 def test_fitted_weights_give_the_package_the_same_distance(items, tmp_path) -> None:
     features = FeatureCache(tmp_path, default_trunk()).features(items, progress=False)
-    fitted = WeightedDistance(DistanceConfig(scaled_l2=0.3), 1)
+    fitted = WeightedDistance(DistanceConfig(scaled_l2=0.3, terms={"ssimulacra2": 0.4}), 1)
     with torch.no_grad():
         for parameter in fitted.parameters():
             parameter.add_(torch.linspace(-1, 1, parameter.shape[1]))
@@ -56,6 +57,7 @@ def test_fitted_weights_give_the_package_the_same_distance(items, tmp_path) -> N
         weights.layers.tolist(),
         weights.channel_logits,
         scaled_l2=weights.scaled_l2,
+        ssimulacra2=weights.terms["ssimulacra2"],
     )
     references, tests = (
         torch.cat([_rgb(getattr(item, name)) for item in items]) for name in ("reference", "test")
@@ -86,6 +88,18 @@ def test_what_is_on_disk_is_not_computed_again(items, tmp_path, monkeypatch) -> 
     assert len(computed) == 2  # the fourth, and the damaged one
     assert torch.equal(resumed.taps["unit"][2], whole.taps["unit"][2])
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_pair_of_two_studies_is_looked_at_once(items, tmp_path, monkeypatch) -> None:
+    computed = []
+    compute = FeatureCache._compute
+    monkeypatch.setattr(
+        FeatureCache, "_compute", lambda self, item: computed.append(item) or compute(self, item)
+    )
+    twice = (*items[:2], replace(items[0], study="another"))
+    features = FeatureCache(tmp_path, default_trunk()).features(twice, progress=False)
+    assert len(computed) == 2
+    assert torch.equal(features.taps["unit"][0][2], features.taps["unit"][0][0])
 
 
 def test_the_cache_is_bounded(items, tmp_path) -> None:

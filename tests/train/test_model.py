@@ -48,6 +48,15 @@ def test_divergences_are_zero_at_the_start_and_positive_elsewhere() -> None:
         assert value[0] > 1e-4 and abs(value[1]) < 1e-6
 
 
+def test_a_fit_may_start_from_other_channels(features) -> None:
+    logits = [torch.linspace(-1, 1, channels) for channels in TAP_CHANNELS]
+    distance = WeightedDistance(DistanceConfig(), 2, logits)
+    torch.testing.assert_close(distance.divergences()["channels"], torch.zeros(2), atol=1e-6, rtol=0)
+    for found, expected in zip(distance.weights(0).channel_logits, logits, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert not torch.allclose(distance(features)[0], uniform_log_distance(DistanceConfig(), features))
+
+
 @pytest.mark.parametrize("name", TERMS)
 def test_every_term_is_a_distance(features, name) -> None:
     assert term_log(features, name).shape == (7,) and term_log(features, name).isfinite().all()
