@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from rd import at_target, report
 from rd.encoders import EncoderSpec, our_spec, peer_specs
 from rd.measure import Point, Task, measure, one_thread, prepare_workers
+from rd.options import integers, size, words
 from rd.pictures import PictureFile, list_pictures
 from rd.scores import Metric
 
@@ -82,11 +83,11 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("folder", type=Path, help="lossless pictures, or the word text")
     parser.add_argument(
-        "--preset", type=_words, default=[], metavar="NAMES", help="of configs/presets, separated by commas"
+        "--preset", type=words, default=[], metavar="NAMES", help="of configs/presets, separated by commas"
     )
     parser.add_argument("--config", type=Path, action="append", default=[], help="settings of our encoder")
     parser.add_argument(
-        "--qualities", type=_integers, help="these only, e.g. 50,70,90 (default: chosen by SSIMULACRA2)"
+        "--qualities", type=integers, help="these only, e.g. 50,70,90 (default: chosen by SSIMULACRA2)"
     )
     parser.add_argument(
         "--target",
@@ -97,7 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "rd")
     parser.add_argument("--cache", type=Path, help="default: out/rd/cache")
     parser.add_argument("--limit", type=int, help="only the first N pictures")
-    parser.add_argument("--crop", type=_size, metavar="WxH", help="cut from the middle")
+    parser.add_argument("--crop", type=size, metavar="WxH", help="cut from the middle")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of our encoder")
     parser.add_argument("--vgg", action="store_true", help="measure the VGG distance too (slow)")
@@ -112,19 +113,6 @@ def parse() -> argparse.Namespace:
     if options.target is not None and not (options.preset or options.config):
         parser.error("--target: whose search? Name a --preset or a --config")
     return options
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.split(","))
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, height = text.split("x")
-    return int(width), int(height)
 
 
 def run(work: Callable[[J], list[T]], tasks: Sequence[J], jobs: int) -> list[T]:

@@ -21,7 +21,8 @@ from fit.measure import ShapeTask, markdown, measure
 from fit.shapes import NAMES, neighbors, shape_of, written
 from rd.encoders import our_spec
 from rd.measure import one_thread, prepare_workers
-from rd.pictures import PictureFile, list_pictures
+from rd.options import size, words
+from rd.pictures import PictureFile, list_pictures, named
 from rd.scores import metrics
 
 from imgcompress.config import load_config
@@ -104,15 +105,6 @@ def preset(name: str) -> Path:
     return ROOT / "configs" / "presets" / f"{name}.yaml"
 
 
-def named(pictures: list[PictureFile], names: list[str]) -> list[PictureFile]:
-    """The pictures of these names, in this order."""
-    by_name = {picture.path.stem: picture for picture in pictures}
-    unknown = [name for name in names if name not in by_name]
-    if unknown:
-        sys.exit(f"no such picture: {', '.join(unknown)}")
-    return [by_name[name] for name in names]
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -122,8 +114,8 @@ def parse() -> argparse.Namespace:
     measured = modes.add_parser("measure", help="encode truly and compare")
     for mode in (gradient, measured):
         mode.add_argument("folder", type=Path, help="lossless pictures")
-        mode.add_argument("--pictures", type=_words, metavar="NAMES", help="these only, without suffix")
-        mode.add_argument("--crop", type=_size, metavar="WxH", help="cut from the middle")
+        mode.add_argument("--pictures", type=words, metavar="NAMES", help="these only, without suffix")
+        mode.add_argument("--crop", type=size, metavar="WxH", help="cut from the middle")
         mode.add_argument("--subsampling", choices=("420", "444"), default="420")
         mode.add_argument("--preset", default="fast", help="whose objective, and whose loop is measured")
         mode.add_argument("--start", type=_shape, default=SHAPE, metavar="SHAPE", help="default: the tool's")
@@ -146,15 +138,6 @@ def parse() -> argparse.Namespace:
     measured.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     measured.set_defaults(work=measure_and_print)
     return parser.parse_args()
-
-
-def _words(text: str) -> list[str]:
-    return text.split(",")
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, height = text.split("x")
-    return int(width), int(height)
 
 
 def _steps(text: str) -> list[float]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from rd.cache import Encoded, source_digest
 from rd.pictures import Pixels
 
 LIBJPEG, MOZJPEG, JPEGLI, JPEGLI_444 = "libjpeg-turbo", "mozjpeg", "jpegli", "jpegli-444"
+_PACKAGES = {LIBJPEG: "pillow", MOZJPEG: "pyvips-binary", JPEGLI: "ajpegli", JPEGLI_444: "ajpegli"}
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,23 @@ class EncoderSpec:
 
 def peer_specs() -> list[EncoderSpec]:
     """The three peers at 4:2:0, and jpegli at 4:4:4."""
+    return [_peer_spec(name) for name in _PACKAGES]
+
+
+def installed_peers() -> tuple[list[EncoderSpec], list[str]]:
+    """Those of the peers that can run here, and a sentence for each that cannot."""
+    found, missing = [], []
+    for name, package in _PACKAGES.items():
+        try:
+            found.append(_peer_spec(name))
+        except PackageNotFoundError:
+            missing.append(f"{name}: the package {package} is not installed")
+    return found, missing
+
+
+def _peer_spec(name: str) -> EncoderSpec:
     scans = version("mozjpeg-lossless-optimization")
-    packages = {LIBJPEG: "pillow", MOZJPEG: "pyvips-binary", JPEGLI: "ajpegli", JPEGLI_444: "ajpegli"}
-    return [
-        EncoderSpec(name, {"encoder": name, "version": version(package), "scans": scans})
-        for name, package in packages.items()
-    ]
+    return EncoderSpec(name, {"encoder": name, "version": version(_PACKAGES[name]), "scans": scans})
 
 
 def our_spec(path: Path, device: Literal["cpu", "cuda"], target: str | None = None) -> EncoderSpec:

@@ -1,5 +1,6 @@
 """The pictures of a benchmark: lossless files of a folder, as RGB arrays with a hash of their pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,3 +64,16 @@ def list_pictures(folder: Path, crop: tuple[int, int] | None, limit: int | None)
     if not paths:
         raise SystemExit(f"{folder}: no lossless pictures ({', '.join(sorted(LOSSLESS))})")
     return [PictureFile(path, crop) for path in paths[:limit]]
+
+
+def named(pictures: Sequence[PictureFile], names: Sequence[str]) -> list[PictureFile]:
+    """The pictures of these names (their files' without suffix), in this order.
+
+    Raises:
+        SystemExit: there is no such picture.
+    """
+    by_name = {picture.path.stem: picture for picture in pictures}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise SystemExit(f"no such picture: {', '.join(unknown)}")
+    return [by_name[name] for name in names]

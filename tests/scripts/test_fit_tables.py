@@ -14,7 +14,7 @@ from fit.measure import ShapePoint, ShapeTask, markdown, measure, rates
 from fit.shapes import NAMES, neighbors, shape_of, written
 from PIL import Image
 from rd.encoders import EncoderSpec, our_spec
-from rd.pictures import PictureFile, list_pictures
+from rd.pictures import PictureFile, list_pictures, named
 from rd.scores import Metric
 from torch import Tensor
 
@@ -229,8 +229,8 @@ def test_the_command_prints_the_fit(
 def test_an_unknown_picture_is_named(folder: Path) -> None:
     pictures = list_pictures(folder, None, None)
     with pytest.raises(SystemExit, match="no such picture: three"):
-        fit_tables.named(pictures, ["two", "three"])
-    assert [picture.name for picture in fit_tables.named(pictures, ["two", "one"])] == ["two", "one"]
+        named(pictures, ["two", "three"])
+    assert [picture.name for picture in named(pictures, ["two", "one"])] == ["two", "one"]
 
 
 @pytest.mark.parametrize("text", ["-0.1", "1", "5"])
