@@ -95,6 +95,9 @@ def build_parser() -> ArgumentParser:
     )
     recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
     recompress.add_argument("--report", metavar="FILE.jsonl", help="write one JSON line a file")
+    recompress.add_argument(
+        "--save_map", metavar="DIR", help="write each picture's attention map as a PNG; DIR mirrors SRC"
+    )
     recompress.add_argument("--dry_run", action="store_true", help="compute everything, write no picture")
     recompress.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     recompress.add_class_arguments(Config)
@@ -140,7 +143,8 @@ def _recompress(options: Any, console: Console) -> int:
     from imgcompress.dataset.sources import find_entries
 
     config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
-    entries = find_entries(Path(options.source), Path(options.destination))
+    maps = Path(options.save_map) if options.save_map else None
+    entries = find_entries(Path(options.source), Path(options.destination), maps)
     runner = Runner(config, RunOptions(dry_run=options.dry_run, overwrite=options.overwrite))
     report = Path(options.report) if options.report else None
     summary = follow(runner.run(entries), len(entries), config, report, console)

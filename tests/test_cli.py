@@ -84,6 +84,15 @@ def test_skipping_and_overwriting_and_trying(folder: Path, tmp_path: Path) -> No
     assert len((tmp_path / "out" / "1.jpg").read_bytes()) < len(before)
 
 
+@pytest.mark.parametrize("preset", ["instant", "balanced"])
+def test_maps_are_saved_whatever_the_preset(preset: str, folder: Path, tmp_path: Path) -> None:
+    words = ["recompress", str(folder), str(tmp_path / "out"), "--device=cpu", "--verify=decode"]
+    assert main([*words, "--preset", preset, "--save-map", str(tmp_path / "maps")]) == 0
+    saved = sorted((tmp_path / "maps").iterdir())
+    assert [path.name for path in saved] == ["0.png.png", "1.png.png", "2.png.png"]
+    assert all(Image.open(path).size == (48, 32) for path in saved)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -154,6 +163,8 @@ def test_wrong_places(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         assert main(["recompress", str(source), str(destination)]) == 2
         assert named in error_of(capsys)
+    assert recompress(folder, "--save-map", str(folder / "maps")) == 2
+    assert "folder of maps lies inside the source" in error_of(capsys)
     assert not (tmp_path / "out").exists()
 
 

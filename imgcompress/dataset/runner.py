@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config
+from imgcompress.dataset.attention_picture import draw_attention
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.read import probe, read_picture
@@ -183,8 +184,12 @@ class Runner:
         started = time.perf_counter()
         try:
             if not self._options.dry_run:
+                # The map first: once the output is there, a rerun skips the picture.
+                if entry.map is not None and item.source is not None:
+                    write_atomically(entry.map, draw_attention(item.source.picture, self._config.attention))
                 write_atomically(output, outcome.data)
-        except PictureError as error:
+        except Exception as fault:
+            error = as_picture_error(fault)
             return replace(record, status=Status.FAILED, reason=error.reason, error=str(error))
         seconds = record.seconds + time.perf_counter() - started
         return replace(record, output=str(output), bytes_out=len(outcome.data), seconds=seconds)
