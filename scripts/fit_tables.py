@@ -122,14 +122,14 @@ def parse() -> argparse.Namespace:
     measured = modes.add_parser("measure", help="encode truly and compare")
     for mode in (gradient, measured):
         mode.add_argument("folder", type=Path, help="lossless pictures")
-        mode.add_argument("--pictures", type=_words, metavar="NAMES", help="these only, without suffix")
-        mode.add_argument("--crop", type=_size, metavar="WxH", help="cut from the middle")
+        mode.add_argument("--pictures", type=parse_words, metavar="NAMES", help="these only, without suffix")
+        mode.add_argument("--crop", type=parse_size, metavar="WxH", help="cut from the middle")
         mode.add_argument("--subsampling", choices=("420", "444"), default="420")
         mode.add_argument("--preset", default="fast", help="whose objective, and whose loop is measured")
         mode.add_argument("--start", type=_shape, default=SHAPE, metavar="SHAPE", help="default: the tool's")
         mode.add_argument(
             "--steps",
-            type=_steps,
+            type=parse_steps,
             default=[5.5, 9.5, 14.0, 21.0],
             help="reference steps (default: SSIMULACRA2 of about 84, 78, 72, 63)",
         )
@@ -148,16 +148,16 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _words(text: str) -> list[str]:
+def parse_words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     width, height = text.split("x")
     return int(width), int(height)
 
 
-def _steps(text: str) -> list[float]:
+def parse_steps(text: str) -> list[float]:
     steps = sorted({float(word) for word in text.split(",")})
     if len(steps) < 2 or not 0 < steps[0] <= steps[-1] <= 255:
         raise argparse.ArgumentTypeError("at least two different steps above 0 and up to 255")

@@ -15,7 +15,7 @@ from imgcompress.image.sampling import BLOCK
 from imgcompress.perception.attention import attention_map
 from imgcompress.shapes import Float
 
-GRAY_SHARE = 0.4
+GRAY_SHARE = 0.3
 """Of the gray picture in the mixture; the rest is the map's colors."""
 
 
