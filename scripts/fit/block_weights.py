@@ -109,5 +109,6 @@ def validate(pictures: Sequence[Sequence[Blocks]]) -> Validation:
 
 
 def _centered(values: Tensor) -> FloatArray:
-    centered: FloatArray = (values - values.double().mean(0)).numpy()
+    numbers = values.double()
+    centered: FloatArray = (numbers - numbers.mean(0)).numpy()
     return centered
