@@ -104,6 +104,9 @@ def build_parser() -> ArgumentParser:
         metavar="FILE.jsonl",
         help="one JSON line a file (default: report.jsonl in the state folder)",
     )
+    recompress.add_argument(
+        "--save_map", metavar="DIR", help="write each picture's attention map as a PNG; DIR mirrors SRC"
+    )
     recompress.add_argument("--dry_run", action="store_true", help="compute everything, write no picture")
     recompress.add_argument(
         "--overwrite", action="store_true", help="replace files that are in the way, whoever made them"
@@ -181,7 +184,8 @@ def _recompress(options: Any, console: Console) -> int:
     selection = Selection(
         tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
     )
-    entries = find_entries(Path(options.source), destination, selection)
+    maps = Path(options.save_map) if options.save_map else None
+    entries = find_entries(Path(options.source), destination, selection, maps)
     state = Path(options.state) if options.state else destination / STATE_FOLDER
     report = Path(options.report) if options.report else None
     if report is None and not options.dry_run:

@@ -121,7 +121,7 @@ def parse() -> argparse.Namespace:
         mode.add_argument("--start", type=_shape, default=SHAPE, metavar="SHAPE", help="default: the tool's")
         mode.add_argument(
             "--steps",
-            type=_steps,
+            type=parse_steps,
             default=[5.5, 9.5, 14.0, 21.0],
             help="reference steps (default: SSIMULACRA2 of about 84, 78, 72, 63)",
         )
@@ -140,7 +140,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _steps(text: str) -> list[float]:
+def parse_steps(text: str) -> list[float]:
     steps = sorted({float(word) for word in text.split(",")})
     if len(steps) < 2 or not 0 < steps[0] <= steps[-1] <= 255:
         raise argparse.ArgumentTypeError("at least two different steps above 0 and up to 255")

@@ -118,6 +118,15 @@ def test_the_ledger_is_shown(folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert "there is no ledger" in error_of(capsys)
 
 
+@pytest.mark.parametrize("preset", ["instant", "balanced"])
+def test_maps_are_saved_whatever_the_preset(preset: str, folder: Path, tmp_path: Path) -> None:
+    words = ["recompress", str(folder), str(tmp_path / "out"), "--device=cpu", "--verify=decode"]
+    assert main([*words, "--preset", preset, "--save-map", str(tmp_path / "maps")]) == 0
+    saved = sorted((tmp_path / "maps").iterdir())
+    assert [path.name for path in saved] == ["0.png.png", "1.png.png", "2.png.png"]
+    assert all(Image.open(path).size == (48, 32) for path in saved)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -188,6 +197,8 @@ def test_wrong_places(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     ):
         assert main(["recompress", str(source), str(destination)]) == 2
         assert named in error_of(capsys)
+    assert recompress(folder, "--save-map", str(folder / "maps")) == 2
+    assert "folder of maps lies inside the source" in error_of(capsys)
     assert not (tmp_path / "out").exists()
 
 

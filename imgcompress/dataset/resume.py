@@ -41,7 +41,7 @@ class History:
         return self.ledger.find(entry.key)
 
     def is_done(self, entry: Entry, row: Row, *, stamp: str = "", content: str = "") -> bool:
-        """Whether the source is as it was, and its output is there.
+        """Whether the source is as it was, and its output and map are there.
 
         Args:
             entry: the picture.
@@ -55,6 +55,8 @@ class History:
             return False
         if row.output_sha256 is None:
             return True
+        if entry.map is not None and not entry.map.exists():
+            return False
         output = output_path(entry, row.record)
         if row.confirmed:
             return _size(output) == row.record.bytes_out

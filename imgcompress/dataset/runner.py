@@ -14,6 +14,7 @@ from typing import TypeVar
 from imgcompress import __version__
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config
+from imgcompress.dataset.attention_picture import draw_attention
 from imgcompress.dataset.ledger import Ledger, Row, sha256
 from imgcompress.dataset.resume import (
     History,
@@ -223,19 +224,24 @@ class Runner:
 
     def _write(self, result: "_Result") -> "_Result":
         """Writes an output. Runs in the pool."""
-        record, outdated = result.record, result.item.outdated
+        record, outdated, entry = result.record, result.item.outdated, result.item.entry
         if result.data is None or self._options.dry_run:
             return result
         assert record.output is not None
         started = time.perf_counter()
         output = Path(record.output)
         try:
+            # The map first: once the output is there, a rerun skips the picture.
+            if entry.map is not None and result.item.source is not None:
+                write_atomically(
+                    entry.map, draw_attention(result.item.source.picture, self._config.attention)
+                )
             write_atomically(output, result.data)
             if outdated is not None and outdated.path != output:
                 with suppress(OSError):  # it does no harm
                     outdated.path.unlink()
-        except PictureError as error:
-            return result.failed(error)
+        except Exception as error:
+            return result.failed(as_picture_error(error))
         seconds = record.seconds + time.perf_counter() - started
         return replace(result, record=replace(record, seconds=seconds))
 

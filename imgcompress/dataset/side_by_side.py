@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
+from imgcompress.dataset.heat import heat_colors
 from imgcompress.formats.jpeg.spending import bits_per_mcu
 from imgcompress.image.read import read_picture
 from imgcompress.verify import decode_again
 
 PANEL_WIDTH = 640
 CAPTION_HEIGHT = 28
-# Dark violet over red and orange to pale yellow: brightness rises evenly, so it reads without color too.
-_RAMP = np.array([(8, 4, 30), (88, 16, 110), (188, 55, 84), (249, 142, 8), (252, 255, 164)], dtype=np.float32)
 
 
 def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
@@ -74,9 +72,6 @@ def _picture(pixels: Tensor) -> Image.Image:
 def _heat(values: Tensor) -> Image.Image:
     """A map in the ramp's colors; the brightest stands for the 99th percentile: no spike hides the rest."""
     top = torch.quantile(values.flatten()[:10_000_000], 0.99).clamp(min=1e-6)
-    at = (values / top).clamp(0, 1).numpy() * (len(_RAMP) - 1)
-    stops = np.arange(len(_RAMP))
-    colors = np.stack([np.interp(at, stops, _RAMP[:, channel]) for channel in range(3)], axis=-1)
-    return Image.fromarray(colors.astype(np.uint8)).resize(
+    return Image.fromarray(heat_colors((values / top).numpy())).resize(
         (values.shape[1] * 8, values.shape[0] * 8), Image.Resampling.NEAREST
     )

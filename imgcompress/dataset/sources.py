@@ -41,12 +41,14 @@ class Entry:
         source: the file.
         output: where a JPEG made from it goes.
         copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
+        map: where its attention map goes; None for nowhere.
     """
 
     key: str
     source: Path
     output: Path
     copy: Path
+    map: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,21 @@ class Selection:
             return True  # a line of the report says why it cannot be read
 
 
-def find_entries(source: Path, destination: Path, selection: Selection | None = None) -> list[Entry]:
+def find_entries(
+    source: Path, destination: Path, selection: Selection | None = None, maps: Path | None = None
+) -> list[Entry]:
     """Lists the candidates below a folder, or the one file, in sorted order, with their outputs.
 
     Args:
         source: a folder, searched recursively without following links to folders, or a single file.
         destination: the folder that mirrors the tree.
         selection: which of them; None for all.
+        maps: a folder that mirrors it with attention maps; None for none.
 
     Returns:
         At least one entry. An output keeps the source's name with the suffix ``.jpg``; a JPEG's own suffix
         stays. Where two sources would claim one name, each one that does not bear the name already gets its
-        full name plus ``.jpg``.
+        full name plus ``.jpg``. A map has the source's full name plus ``.png``.
 
     Raises:
         UsageError: the source is missing, no picture is left, or the folders lie inside one another in a way
@@ -114,7 +119,9 @@ def find_entries(source: Path, destination: Path, selection: Selection | None = 
     """
     try:
         found = source.exists()
-        _check_places(source, destination)
+        _check_places(source, destination, "destination")
+        if maps is not None:
+            _check_places(source, maps, "folder of maps")
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
     if not found:
@@ -125,29 +132,29 @@ def find_entries(source: Path, destination: Path, selection: Selection | None = 
         raise UsageError(f"{source}: no pictures found")
     relative = [file.relative_to(root) for file in files]
     entries = [
-        Entry(name.as_posix(), file, destination / output, destination / name)
+        Entry(name.as_posix(), file, destination / output, destination / name, maps and maps / f"{name}.png")
         for file, name, output in zip(files, relative, _output_names(relative), strict=True)
     ]
-    _check_no_source_is_hit(entries)
+    _check_no_file_is_hit(entries)
     chosen = (selection or Selection()).choose(entries)
     if not chosen:
         raise UsageError(f"{source}: the selection leaves none of {len(entries)} pictures")
     return chosen
 
 
-def _check_places(source: Path, destination: Path) -> None:
-    if destination.exists() and not destination.is_dir():
-        raise UsageError(f"{destination}: the destination is not a folder")
+def _check_places(source: Path, folder: Path, role: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: the {role} is not a folder")
     root = source.resolve() if source.is_dir() else source.resolve().parent
-    target = destination.resolve()
+    target = folder.resolve()
     if target == root:
-        raise UsageError(f"{destination}: the destination is the source's own folder")
+        raise UsageError(f"{folder}: the {role} is the source's own folder")
     if source.is_dir() and target.is_relative_to(root):
-        raise UsageError(f"{destination}: the destination lies inside the source {source}")
+        raise UsageError(f"{folder}: the {role} lies inside the source {source}")
 
 
-def _check_no_source_is_hit(entries: list[Entry]) -> None:
-    """A destination around the source, or links within it, may lead back to a source."""
+def _check_no_file_is_hit(entries: list[Entry]) -> None:
+    """A destination around the source, or links within it, may lead back to a source; a map to an output."""
     folders: dict[Path, Path] = {}
 
     def place(path: Path) -> str:
@@ -157,10 +164,13 @@ def _check_no_source_is_hit(entries: list[Entry]) -> None:
         return _folded(folders[path.parent] / path.name)
 
     sources = {place(entry.source) for entry in entries}
+    outputs = {place(path) for entry in entries for path in (entry.output, entry.copy)}
     for entry in entries:
-        for path in (entry.output, entry.copy):
+        for path in filter(None, (entry.output, entry.copy, entry.map)):
             if place(path) in sources:
                 raise UsageError(f"{path}: the output of {entry.source} would replace a source")
+        if entry.map is not None and place(entry.map) in outputs:
+            raise UsageError(f"{entry.map}: the map of {entry.source} would replace an output")
 
 
 def _candidates(root: Path) -> Iterator[Path]:

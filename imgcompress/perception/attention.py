@@ -27,8 +27,9 @@ CELLS = (4, 2, 1)
 
 # Luma stays gamma-coded, near the cube root of XYB's luma, where this constant (SSIMULACRA2's C2) comes from.
 MASKING_FLOOR = 0.0009
-# Slope on M of a closed form of ln W that was fitted to weights measured in the encoder's loop and knows the
-# steps too, over the 24 Kodak pictures: .55, .44, .37 for luma steps near 4, 10, 20 (R^2 .64, .50, .42).
+# With the scales' default shares. Regression on weights measured in the encoder's loop (scripts/fit_attention.py)
+# wants less of it the coarser the steps, and nearly all of it from the 8 px cells; in bytes that gained less than
+# .2 %: docs/attention.md.
 EXPONENT = 0.5
 SIGMA = 1.5
 RADIUS = 5
@@ -58,16 +59,30 @@ def attention_map(
         A in [0, 1]; 0.5, that is W = 1, on average over a picture (unless many blocks hit the limits) and all
         over a flat one; 0 outside the mask.
     """
+    mask = block_mask.float()
+    shares = torch.tensor(scale_weights, device=luma.device)
+    total = (cell_maps(luma, block_mask) * shares[:, None, None]).sum(1)
+    mean = (total * mask).sum((1, 2), keepdim=True) / mask.sum((1, 2), keepdim=True).clamp(min=1)
+    attention = 0.5 + (total - mean) * (strength * EXPONENT / LOG_WEIGHT_SPAN)
+    return attention.clamp(0, 1) * mask
+
+
+def cell_maps(
+    luma: Float[Tensor, "batch height width"], block_mask: Bool[Tensor, "batch down across"]
+) -> Float[Tensor, "batch 3 down across"]:
+    """M_s of every 8x8 block: how visible an error is in the cells of 32, 16 and 8 pixels that hold it.
+
+    Args:
+        luma, block_mask: as for :func:`attention_map`.
+
+    Returns:
+        Logarithms: 7.01 where the cell is flat, less where it varies.
+    """
     batch, down, across = block_mask.shape
     mask = block_mask.float()
     visibility = 1 / (2 * _local_variance(luma / 255) + MASKING_FLOOR)
     blocks = visibility.reshape(batch, down, 8, across, 8).mean((2, 4)) * mask
-    total = torch.zeros_like(blocks)
-    for weight, cell in zip(scale_weights, CELLS, strict=True):
-        total = total + weight * _cell_mean(blocks, mask, cell).log()
-    mean = (total * mask).sum((1, 2), keepdim=True) / mask.sum((1, 2), keepdim=True).clamp(min=1)
-    attention = 0.5 + (total - mean) * (strength * EXPONENT / LOG_WEIGHT_SPAN)
-    return attention.clamp(0, 1) * mask
+    return torch.stack([_cell_mean(blocks, mask, cell).log() for cell in CELLS], dim=1)
 
 
 def qp_from_attention(attention: Float[Tensor, "batch down across"]) -> Float[Tensor, "batch down across"]:

@@ -129,6 +129,16 @@ def test_a_missing_output_is_made_again(run: Run, tmp_path: Path) -> None:
     assert outputs(tmp_path / "out")["2.jpg"] == before["2.jpg"]
 
 
+def test_a_missing_map_is_drawn(run: Run, folder: Path, tmp_path: Path) -> None:
+    run()
+    before = outputs(tmp_path / "out")
+    entries = find_entries(folder, tmp_path / "out", maps=tmp_path / "maps")
+    options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
+    assert words(list(Runner(CONFIG, options).run(entries))) == FIRST
+    assert len(outputs(tmp_path / "maps")) == 5 and outputs(tmp_path / "out") == before
+    assert words(list(Runner(CONFIG, options).run(entries))) == SECOND
+
+
 def test_what_somebody_else_put_there_stays(run: Run, folder: Path, tmp_path: Path) -> None:
     run()
     (tmp_path / "out" / "0.jpg").write_bytes(b"edited since")

@@ -219,6 +219,54 @@ def test_a_name_that_is_too_long_for_the_output(folder: Path, tmp_path: Path, pi
     assert len(files(tmp_path / "out")) == 7
 
 
+def test_maps_mirror_the_tree(folder: Path, tmp_path: Path) -> None:
+    (folder / "bad.png").write_bytes(b"words")
+    plain = run(folder, tmp_path / "plain")
+    entries = find_entries(folder, tmp_path / "out", maps=tmp_path / "maps")
+    dry = list(Runner(CONFIG, RunOptions(dry_run=True)).run(entries))
+    assert not (tmp_path / "maps").exists()
+    records = list(Runner(CONFIG, WRITE).run(entries))
+    assert words(records) == words(dry) == words(plain)
+    assert files(tmp_path / "out") == files(tmp_path / "plain")
+    assert list(files(tmp_path / "maps")) == [
+        f"{entry.source.relative_to(folder).as_posix()}.png"
+        for entry, record in zip(entries, records, strict=True)
+        if record.status != "failed"
+    ]
+    for entry, record in zip(entries, records, strict=True):
+        if record.status != "failed":
+            assert entry.map is not None
+            assert Image.open(entry.map).size == (record.width, record.height)
+    before = files(tmp_path / "maps")
+    (tmp_path / "maps" / "0.png.png").unlink()
+    list(Runner(CONFIG, WRITE).run(entries))
+    assert list(files(tmp_path / "maps")) == list(before)[1:]  # what is skipped is not read
+
+
+def test_without_its_map_a_picture_is_not_written(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "sub").write_bytes(b"")
+    records = list(Runner(CONFIG, WRITE).run(find_entries(folder, tmp_path / "out", maps=tmp_path / "maps")))
+    assert words(records) == [("recompressed", "smaller")] * 4 + [("failed", "write_error")] * 3
+    assert records[4].output is None and "a.jpg.png cannot be written" in (records[4].error or "")
+    assert list(files(tmp_path / "out")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(MemoryError(), "out_of_memory"), (IndexError("odd"), "internal_error")]
+)
+def test_a_map_that_breaks_does_not_end_the_run(
+    error: Exception, reason: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr(module, "draw_attention", fail)
+    records = list(Runner(CONFIG, WRITE).run(find_entries(folder, tmp_path / "out", maps=tmp_path / "maps")))
+    assert words(records) == [("failed", reason)] * 7
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX's")
 def test_a_full_disk_leaves_no_half_file(folder: Path, tmp_path: Path) -> None:
     before = files(folder)

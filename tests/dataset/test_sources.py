@@ -247,3 +247,31 @@ def test_a_selection_that_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.png").touch()
     with pytest.raises(UsageError, match="leaves none of 1 pictures"):
         find_entries(tmp_path / "in", tmp_path / "out", Selection(exclude=("*",)))
+
+
+def test_maps_have_the_sources_names(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "x/a.png", "x/a.webp", "b.jpg")
+    entries = find_entries(root, tmp_path / "out", maps=tmp_path / "maps")
+    names = [str(entry.map.relative_to(tmp_path / "maps")) for entry in entries if entry.map]
+    assert names == ["b.jpg.png", "x/a.png.png", "x/a.webp.png"]
+    assert [entry.map for entry in find_entries(root, tmp_path / "out")] == [None] * 3
+
+
+def test_places_where_maps_cannot_go(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png", "a", "file.png", content=b"GIF89a")
+    (tmp_path / "file").write_bytes(b"")
+    for place, message in (
+        ("in", "maps is the source's own folder"),
+        ("in/maps", "maps lies inside the source"),
+        ("file", "maps is not a folder"),
+        ("out", "the map of .* would replace an output"),  # a.png is copied to where a's map would be
+    ):
+        with pytest.raises(UsageError, match=message):
+            find_entries(root, tmp_path / "out", maps=tmp_path / place)
+
+
+def test_a_map_that_would_replace_a_source(tmp_path: Path) -> None:
+    root = tree(tmp_path / "data" / "raw", "a", "raw/a", content=b"GIF89a")
+    tree(root, "a.png")
+    with pytest.raises(UsageError, match="would replace a source"):
+        find_entries(root, tmp_path / "out", maps=tmp_path / "data")

@@ -242,4 +242,4 @@ def test_a_share_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["14", "14,14", "0,14", "14,300"])
 def test_reference_steps_that_make_no_curve_are_refused(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="at least two"):
-        fit_tables._steps(text)
+        fit_tables.parse_steps(text)
