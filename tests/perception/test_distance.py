@@ -95,7 +95,7 @@ def test_grows_with_compression(scale: float, form: dict[str, Any], trunk: VggFe
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_the_default_falls_with_quality_on_photographs(scale: float, shared: Path):
     metric = load_distance(PerceptionConfig(cpu_scale=scale), torch.device("cpu"))
-    side = round(64 / scale)
+    side = 128  # on less SSIMULACRA2 has fewer scales, and 1.5 % of the steps fall
     rises: list[bool] = []
     for path in sorted((shared / "photos/kodak").glob("*.png")):
         with Image.open(path) as image:
