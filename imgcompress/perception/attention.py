@@ -27,9 +27,9 @@ CELLS = (4, 2, 1)
 
 # Luma stays gamma-coded, near the cube root of XYB's luma, where this constant (SSIMULACRA2's C2) comes from.
 MASKING_FLOOR = 0.0009
-# With the scales' default shares. Regression on weights measured in the encoder's loop (scripts/fit_attention.py)
-# wants less of it the coarser the steps, and nearly all of it from the 8 px cells; in bytes that gained less than
-# .2 %: docs/attention.md.
+# With the scales' default shares. Regression on weights measured in the encoder's loop wants less of it the
+# coarser the steps, and nearly all of it from the 8 px cells; in bytes that gained less than .2 %
+# (scripts/fit_attention.py, docs/attention.md).
 EXPONENT = 0.5
 SIGMA = 1.5
 RADIUS = 5
@@ -60,8 +60,9 @@ def attention_map(
         over a flat one; 0 outside the mask.
     """
     mask = block_mask.float()
-    shares = torch.tensor(scale_weights, device=luma.device)
-    total = (cell_maps(luma, block_mask) * shares[:, None, None]).sum(1)
+    total = torch.zeros_like(mask)
+    for weight, cells in zip(scale_weights, cell_maps(luma, block_mask).unbind(1), strict=True):
+        total = total + weight * cells
     mean = (total * mask).sum((1, 2), keepdim=True) / mask.sum((1, 2), keepdim=True).clamp(min=1)
     attention = 0.5 + (total - mean) * (strength * EXPONENT / LOG_WEIGHT_SPAN)
     return attention.clamp(0, 1) * mask
