@@ -29,16 +29,30 @@ from train.judgments import Item
 from train.ssimulacra2_terms import COUNT, ssimulacra2_terms
 from train.taps import EXPONENTS, FORMS, Original, compare, prepare
 
-VERSION = 2
+VERSION = 3
 """Of what else the numbers mean; part of their keys on disk."""
 ENTRY_BYTES = 4 * (len(FORMS) * len(EXPONENTS) * sum(TAP_CHANNELS) + COUNT) + 4096
 
 DISTANCES = ("ssimulacra2", "masked_contrast", "cvvdp")
 """Metrics of our own, 0 for equal pictures."""
-SIMILARITIES = ("psnr", "ssim", "ms_ssim", "haarpsi", "vsi")
-OTHER_DISTANCES = ("gmsd", "mdsi")
+SIMILARITIES = ("psnr", "ssim", "ms_ssim", "iw_ssim", "vif", "fsim", "sr_sim", "dss", "haarpsi", "vsi")
+OTHER_DISTANCES = ("gmsd", "ms_gmsd", "mdsi")
 SCALARS = (*DISTANCES, *SIMILARITIES, *OTHER_DISTANCES)
-_MS_SSIM_SMALLEST = 161
+_PIQ: dict[str, tuple[Callable[..., Tensor], int]] = {
+    "ssim": (piq.ssim, 16),
+    "ms_ssim": (piq.multi_scale_ssim, 161),
+    "iw_ssim": (piq.information_weighted_ssim, 161),
+    "vif": (piq.vif_p, 48),
+    "fsim": (piq.fsim, 16),
+    "sr_sim": (piq.srsim, 48),
+    "dss": (piq.dss, 32),
+    "haarpsi": (piq.haarpsi, 16),
+    "vsi": (piq.vsi, 16),
+    "gmsd": (piq.gmsd, 16),
+    "ms_gmsd": (piq.multi_scale_gmsd, 32),
+    "mdsi": (piq.mdsi, 16),
+}
+"""All full-reference measures of piq that need no download, and the shortest side that they take."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +207,9 @@ class _Reference:
             values[name] = distance(test)[0]
         error = rgb_to_gray(test) - rgb_to_gray(self.rgb)
         values["psnr"] = (-10 * error.square().mean().log10()).clamp(max=100)
-        for name in ("ssim", "haarpsi", "vsi", "gmsd", "mdsi"):
-            values[name] = getattr(piq, name)(test, self.rgb, data_range=1.0)
-        large = min(test.shape[-2:]) >= _MS_SSIM_SMALLEST
-        values["ms_ssim"] = (
-            piq.multi_scale_ssim(test, self.rgb, data_range=1.0) if large else torch.tensor(torch.nan)
-        )
+        for name, (measure, smallest) in _PIQ.items():
+            is_large = min(test.shape[-2:]) >= smallest
+            values[name] = measure(test, self.rgb, data_range=1.0) if is_large else torch.tensor(torch.nan)
         return {name: value.to("cpu", torch.float32).contiguous() for name, value in values.items()}
 
 

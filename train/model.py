@@ -51,8 +51,7 @@ class DistanceConfig:
         layers: the layers' shares at the start.
         scaled_l2: share of plain squared differences at the start, 0 to below 1.
         terms: other distances and their shares of log D at the start; VGG's is the rest. Any of ssimulacra2,
-            masked_contrast, cvvdp, psnr, ssim, ms_ssim, haarpsi, vsi, gmsd, mdsi, or ssimulacra2_scale_0
-            (finest) to 5.
+            masked_contrast, cvvdp, another of ``SCALARS``, or ssimulacra2_scale_0 (finest) to 5.
         fit_layers, fit_channels, fit_scaled_l2, fit_terms: what may move from the start.
     """
 
