@@ -329,9 +329,9 @@ def term_log(features: Features, name: str) -> Float[Tensor, "items"]:
     """log D of one of ``TERMS``; similarities s as 1 - s, PSNR as the squared error."""
     if name.startswith(_SCALE_TERM):
         return _log(by_scale(features.ssimulacra2_terms)[:, int(name[-1])])
-    value = features.scalars[name]
     if name == "ssimulacra2":
-        return _log(value / SSIMULACRA2_SCALE)
+        return _log(by_scale(features.ssimulacra2_terms).sum(1) / SSIMULACRA2_SCALE)
+    value = features.scalars[name]
     if name == "psnr":
         return value * (-torch.log(torch.tensor(10.0)) / 10)
     return _log(1 - value if name in SIMILARITIES else value)

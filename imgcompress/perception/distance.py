@@ -158,7 +158,7 @@ class PerceptualDistance(nn.Module):
         return blocks * factors[:, None, None]
 
     def _mixed(self, vgg: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        errors = Ssimulacra2Reference(a.float()).distance(b.float()) / SSIMULACRA2_SCALE
+        errors = Ssimulacra2Reference(a.float(), aligned=True).distance(b.float()) / SSIMULACRA2_SCALE
         logs = [torch.log(part.clamp(min=LEAST)) for part in (vgg, errors)]
         mixed = torch.exp((1 - self.ssimulacra2) * logs[0] + self.ssimulacra2 * logs[1])
         return torch.where((vgg > 0) | (errors > 0), mixed, 0)
