@@ -1,8 +1,10 @@
 """The ablations of the perceptual distance: their settings, and the table."""
 
+from pathlib import Path
+
 import pytest
 import yaml
-from ablate_perception import ABLATIONS, DEFAULT, table
+from ablate_perception import ABLATIONS, DEFAULT, missing_judgments, table
 
 from imgcompress.config import PerceptionConfig
 
@@ -19,6 +21,15 @@ def test_an_ablation_changes_the_default_fit_and_says_how(path) -> None:
     changes = changes.get("distance", changes)
     before = default[section].get("distance", default[section])
     assert any(before.get(key) != value for key, value in changes.items())
+
+
+def test_settings_whose_judgments_are_missing_are_left_out(tmp_path: Path) -> None:
+    assert missing_judgments(ABLATIONS / "perception" / "masking.yaml") is None
+    there, missing = tmp_path / "there.yaml", tmp_path / "missing.yaml"
+    (tmp_path / "mine.csv").touch()
+    there.write_text(f"data: {{judgments: [{tmp_path / 'mine.csv'}]}}")
+    missing.write_text(f"data: {{judgments: [{tmp_path / 'mine.csv'}, none.csv]}}")
+    assert missing_judgments(there) is None and missing_judgments(missing) == "none.csv"
 
 
 def test_each_layer_is_alone_once() -> None:
