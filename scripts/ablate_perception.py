@@ -70,7 +70,7 @@ def fit(name: str, overlay: Path | None, options: argparse.Namespace) -> Row:
             f"--trainer.default_root_dir={options.out / name}",
             "--trainer.enable_progress_bar=false",
             *options.train,
-            *(f"--output={output}", "--force=true"),
+            *(f"--output={output}", "--force"),
         ]
     )
     card = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
