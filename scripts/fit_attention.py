@@ -1,32 +1,25 @@
-"""Fits the attention map to what the closed loop finds: fit_attention.py MODE FOLDER [OPTIONS].
+"""Fits the attention map to what the closed loop finds: fit_attention.py FOLDER [OPTIONS].
 
-FOLDER holds lossless pictures. ``fit`` runs the loop over each without a map and prints the regression of
-the weights that it finds on the map's cells of 32, 16 and 8 pixels, with R^2 on pictures left out.
-``measure`` encodes truly and prints the BD-rates of settings files against the first one: what a map is worth
-in bytes decides, not R^2. Encodes and scores are kept in the cache. Needs the extra "bench".
+FOLDER holds lossless pictures. Runs the loop over each without a map and prints the regression of the weights
+that it finds on the map's cells of 32, 16 and 8 pixels, with R^2 on pictures left out. What a map is worth in
+bytes decides, not R^2: scripts/bench rd --no-peers. Needs the extra "bench".
 """
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bench_rd import run
 from fit.block_weights import measure_blocks, validate
-from fit.measure import ShapeTask, markdown, measure
 from fit_tables import named, parse_steps
-from rd.encoders import our_spec
 from rd.measure import one_thread, prepare_workers
 from rd.options import size, words
 from rd.pictures import PictureFile, list_pictures
-from rd.scores import metrics
 
 from imgcompress.config import AttentionConfig, load_config
 from imgcompress.errors import UsageError
 from imgcompress.perception.attention import EXPONENT
-from imgcompress.quantization.tables import SHAPE
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPONENTS = ("luma", "Cb", "Cr")
@@ -39,7 +32,7 @@ def main() -> None:
     pictures = list_pictures(options.folder, options.crop, None)
     if options.pictures is not None:
         pictures = named(pictures, options.pictures)
-    options.work(options, pictures)
+    fit_and_print(options, pictures)
 
 
 def fit_and_print(options: argparse.Namespace, pictures: list[PictureFile]) -> None:
@@ -68,41 +61,14 @@ def fit_and_print(options: argparse.Namespace, pictures: list[PictureFile]) -> N
             print(f"| {name} | {label} | {cells} | {scores} |")
 
 
-def measure_and_print(options: argparse.Namespace, pictures: list[PictureFile]) -> None:
-    if len(options.config) < 2:
-        sys.exit("--config: two or more settings files, the first to compare the others with")
-    specs = [our_spec(path, "cpu") for path in options.config]
-    judges, missing = metrics(vgg=False)
-    tasks = [
-        ShapeTask(picture, spec.name, SHAPE, spec, tuple(options.steps), tuple(judges), options.cache)
-        for picture in pictures
-        for spec in specs
-    ]
-    points = run(measure, tasks, options.jobs)
-    print(f"{', '.join(picture.name for picture in pictures)}; steps {options.steps}\n")
-    print(markdown(points, specs[0].name, judges))
-    for sentence in missing:
-        print(f"\nNot measured: {sentence}")
-
-
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    modes = parser.add_subparsers(required=True, metavar="MODE")
-    fitted = modes.add_parser("fit", help="regress the loop's weights on the map's cells")
-    measured = modes.add_parser("measure", help="encode truly and compare settings files")
-    for mode in (fitted, measured):
-        mode.add_argument("folder", type=Path, help="lossless pictures")
-        mode.add_argument("--pictures", type=words, metavar="NAMES", help="these only, without suffix")
-        mode.add_argument("--crop", type=size, metavar="WxH", help="cut from the middle")
-    fitted.add_argument("--steps", type=parse_steps, default=[4.0, 10.0, 20.0], help="reference steps")
-    fitted.set_defaults(work=fit_and_print)
-    measured.add_argument("--steps", type=parse_steps, default=[5.5, 9.5, 14.0, 21.0], help="reference steps")
-    measured.add_argument("--config", type=Path, action="append", default=[], help="settings files")
-    measured.add_argument("--cache", type=Path, default=ROOT / "out" / "rd" / "cache")
-    measured.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
-    measured.set_defaults(work=measure_and_print)
+    parser.add_argument("folder", type=Path, help="lossless pictures")
+    parser.add_argument("--pictures", type=words, metavar="NAMES", help="these only, without suffix")
+    parser.add_argument("--crop", type=size, metavar="WxH", help="cut from the middle")
+    parser.add_argument("--steps", type=parse_steps, default=[4.0, 10.0, 20.0], help="reference steps")
     return parser.parse_args()
 
 

@@ -81,7 +81,7 @@ def test_measured_blocks_are_the_pictures(folder: Path) -> None:
 def test_the_table_of_a_fit(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["fit_attention.py", "fit", str(folder), "--steps", "5,15"])
+    monkeypatch.setattr(sys, "argv", ["fit_attention.py", str(folder), "--steps", "5,15"])
     fit_attention.main()
     rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines()[2:]]
     assert [(row[0], row[1]) for row in rows] == [
@@ -94,29 +94,6 @@ def test_the_table_of_a_fit(
 
 
 def test_one_picture_cannot_be_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["fit_attention.py", "fit", str(folder), "--pictures", "one"])
+    monkeypatch.setattr(sys, "argv", ["fit_attention.py", str(folder), "--pictures", "one"])
     with pytest.raises(SystemExit, match="two pictures"):
-        fit_attention.main()
-
-
-def test_settings_against_the_first(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = []
-    for name, text in (("with", ""), ("without", "attention:\n  enabled: false\n"), ("same", "")):
-        files.append(tmp_path / f"{name}.yaml")
-        files[-1].write_text(f"loop:\n  rounds: 0\nquality: 70\n{text}")
-    words = ["measure", str(folder), "--steps", "8,20", "--jobs", "1", "--cache", str(tmp_path / "cache")]
-    words += [word for file in files for word in ("--config", str(file))]
-    monkeypatch.setattr(sys, "argv", ["fit_attention.py", *words])
-    fit_attention.main()
-    rows = capsys.readouterr().out.splitlines()
-    assert "| against ours: with | SSIMULACRA2 |" in rows[2]
-    assert rows[4].startswith("| ours: without | ") and "+0.00 [+0.00, +0.00]" not in rows[4]
-    assert rows[5].startswith("| ours: same | +0.00 [+0.00, +0.00]")
-
-
-def test_measuring_takes_two_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["fit_attention.py", "measure", str(folder), "--config", "a.yaml"])
-    with pytest.raises(SystemExit, match="--config"):
         fit_attention.main()
