@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,8 +192,9 @@ def _recompress(options: Any, console: Console) -> int:
     if report is None and not options.dry_run:
         report = state / "report.jsonl"
     runner = Runner(config, RunOptions(options.dry_run, options.overwrite, state, options.resume))
+    records = runner.run(entries)  # takes the ledger before the report is opened
     with _first_interrupt(runner.stop, console):
-        summary = follow(runner.run(entries), len(entries), config, report, console)
+        summary = follow(records, len(entries), config, report, console)
     summary.show(console, runner.compressor.buffers)
     if (left := len(entries) - summary.statuses.total()) > 0:
         console.print(f"imgcompress: interrupted; {left} files are left, the same command goes on from there")
@@ -219,6 +221,8 @@ def _first_interrupt(stop: Callable[[], None], console: Console) -> Iterator[Non
 def _ledger(options: Any) -> int:
     from imgcompress.dataset.ledger import open_ledger
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names that are no UTF-8
     console = Console()
     with open_ledger(Path(options.path)) as ledger:
         if options.status is not None:

@@ -8,28 +8,29 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from imgcompress.dataset.sources import STATE_FOLDER
 from imgcompress.errors import UsageError
 from imgcompress.records import FileRecord, Status
 
 FILE_NAME = "ledger.sqlite"
+LOCK_NAME = "lock.sqlite"
 FORMAT = 1
-_WAIT_SECONDS = 60.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
-    key TEXT PRIMARY KEY,
-    source TEXT NOT NULL,
+    key BLOB PRIMARY KEY,
+    source BLOB NOT NULL,
     stamp TEXT NOT NULL,
     content TEXT NOT NULL,
     settings TEXT NOT NULL,
     confirmed INTEGER NOT NULL,
     output_sha256 TEXT,
-    replaced_sha256 TEXT,
+    ours TEXT NOT NULL,
     status TEXT NOT NULL,
     reason TEXT NOT NULL,
     bytes_in INTEGER,
@@ -54,7 +55,8 @@ class Row:
         record: how it ended.
         output_sha256: of the output's bytes; None where there is none.
         confirmed: whether the output is known to be on disk.
-        replaced_sha256: until it is, an earlier output of ours may still be in its place.
+        ours: checksums of all that this tool may have left in the output's place: while a file has one of
+            them, it may be replaced.
     """
 
     key: str
@@ -65,41 +67,63 @@ class Row:
     record: FileRecord
     output_sha256: str | None
     confirmed: bool
-    replaced_sha256: str | None = None
+    ours: tuple[str, ...] = ()
 
 
 class Ledger:
-    """The rows of one destination. Threads may share it; processes wait for each other's writes.
+    """The rows of one destination. Threads may share it; one process at a time may write.
 
     Args:
-        folder: where the file lies; made if it is missing.
+        folder: where the file lies; made if it is missing, unless read_only.
+        read_only: leaves it as it is, even while another process writes.
 
     Raises:
-        UsageError: it cannot be opened or is no ledger of this format.
+        UsageError: it cannot be opened, is no ledger of this format, or another run holds it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = folder / FILE_NAME
-        self._lock = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, check_same_thread=False)
-            try:
+        self._mutex = threading.Lock()
+        with ExitStack() as stack, self._explained("used"):
+            if read_only:
+                place = f"{self.path.absolute().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(place, uri=True, check_same_thread=False)
+                stack.callback(self._connection.close)
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.callback(self._hold(folder / LOCK_NAME).close)
+                self._connection = sqlite3.connect(self.path, check_same_thread=False)
+                stack.callback(self._connection.close)
                 self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
-        except (OSError, sqlite3.Error) as error:
-            raise UsageError(f"{self.path}: the ledger cannot be used: {error}") from error
+            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if found != FORMAT:
+                raise UsageError(f"{self.path}: format {found}; this version reads format {FORMAT}")
+            self._stack = stack.pop_all()
+
+    def _hold(self, path: Path) -> sqlite3.Connection:
+        """A lock that ends with the process, however that ends."""
+        lock = sqlite3.connect(path, timeout=0, check_same_thread=False)
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            lock.close()
+            raise UsageError(f"{self.path}: another run is at work here ({error})") from error
+        return lock
 
     def _prepare(self) -> None:
         (found,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if found not in (0, FORMAT):
-            raise UsageError(f"{self.path}: format {found}; this version reads format {FORMAT}")
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        if found == 0:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    @contextmanager
+    def _explained(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise UsageError(f"{self.path}: the ledger cannot be {verb}: {error}") from error
 
     def __enter__(self) -> "Ledger":
         return self
@@ -111,15 +135,17 @@ class Ledger:
 
     def close(self) -> None:
         """Lets go of the file."""
-        with self._lock:
-            self._connection.close()
+        with self._mutex:
+            self._stack.close()
 
     def find(self, key: str) -> Row | None:
-        """The row of a picture."""
-        query = f"{_SELECT} WHERE key = ?"
-        with self._lock, closing(self._connection.execute(query, (_storable(key),))) as found:
-            row = found.fetchone()
-        return None if row is None else _row(row)
+        """The row of a picture.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        rows = self._fetch(f"{_SELECT} WHERE key = ?", (_bytes(key),))
+        return _row(rows[0]) if rows else None
 
     def put(self, rows: Iterable[Row]) -> None:
         """Adds or replaces rows; all of them reach the disk or none.
@@ -129,62 +155,60 @@ class Ledger:
         """
         values = [_values(row) for row in rows]
         marks = ", ".join("?" * 14)
-        try:
-            with self._lock, self._connection:
-                self._connection.executemany(f"INSERT OR REPLACE INTO pictures VALUES ({marks})", values)
-        except sqlite3.Error as error:
-            raise UsageError(f"{self.path}: the ledger cannot be written: {error}") from error
+        with self._explained("written"), self._mutex, self._connection:
+            self._connection.executemany(f"INSERT OR REPLACE INTO pictures VALUES ({marks})", values)
 
-    def rows(self, statuses: Sequence[Status] = ()) -> Iterator[Row]:
-        """Confirmed rows in the order of their keys.
+    def rows(self, statuses: Sequence[Status] = (), *, confirmed: bool = True) -> Iterator[Row]:
+        """Rows in the order of their keys.
 
         Args:
             statuses: these only; none for all.
+            confirmed: those, or those that a run was killed at.
+
+        Raises:
+            UsageError: the file cannot be read.
         """
         # Page by page: a reader that dawdles must not hold back a run.
         wanted = tuple(status.value for status in statuses) or tuple(status.value for status in Status)
         marks = ", ".join("?" * len(wanted))
-        query = f"{_SELECT} WHERE confirmed AND status IN ({marks}) AND key > ? ORDER BY key LIMIT 1000"
-        last = ""
-        while True:
-            with self._lock:
-                page = self._connection.execute(query, (*wanted, last)).fetchall()
-            if not page:
-                return
+        query = f"{_SELECT} WHERE confirmed = ? AND status IN ({marks}) AND key > ? ORDER BY key LIMIT 1000"
+        last = b""
+        while page := self._fetch(query, (confirmed, *wanted, last)):
             yield from map(_row, page)
             last = page[-1][0]
 
     def totals(self) -> list[tuple[str, str, int, int, int]]:
-        """Status, reason, pictures, bytes in, bytes out: of confirmed rows, most pictures first."""
+        """Status, reason, pictures, bytes in, bytes out: of confirmed rows, most pictures first.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
         query = (
             "SELECT status, reason, count(*), total(bytes_in), total(bytes_out) FROM pictures "
             "WHERE confirmed GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
         )
-        with self._lock:
-            found = self._connection.execute(query).fetchall()
-        return [
-            (status, reason, count, int(b_in), int(b_out)) for status, reason, count, b_in, b_out in found
-        ]
+        return [(*row[:3], int(row[3]), int(row[4])) for row in self._fetch(query, ())]
+
+    def _fetch(self, query: str, values: Sequence[object]) -> list[Any]:
+        with self._explained("read"), self._mutex:
+            return self._connection.execute(query, values).fetchall()
 
 
-_SELECT = (
-    "SELECT key, source, stamp, content, settings, confirmed, output_sha256, replaced_sha256, record "
-    "FROM pictures"
-)
+_SELECT = "SELECT key, source, stamp, content, settings, confirmed, output_sha256, ours, record FROM pictures"
 
 
 def open_ledger(path: Path) -> Ledger:
-    """The ledger of a destination.
+    """The ledger of a destination, for reading.
 
     Args:
         path: the destination, its state folder, or the file itself.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or it cannot be read.
     """
-    for folder in (path, path / STATE_FOLDER, path.parent):
-        if (folder / FILE_NAME).is_file() and path.exists():
-            return Ledger(folder)
+    for folder in (path, path / STATE_FOLDER) if path.is_dir() else (path.parent,):
+        if (folder / FILE_NAME).is_file():
+            return Ledger(folder, read_only=True)
     raise UsageError(f"{path}: there is no ledger")
 
 
@@ -196,29 +220,42 @@ def sha256(data: bytes) -> str:
 def _values(row: Row) -> tuple[object, ...]:
     record = row.record
     return (
-        _storable(row.key),
-        _storable(row.source),
+        _bytes(row.key),
+        _bytes(row.source),
         row.stamp,
         row.content,
         row.settings,
         row.confirmed,
         row.output_sha256,
-        row.replaced_sha256,
+        " ".join(row.ours),
         record.status.value,
         record.reason.value,
         record.bytes_in,
         record.bytes_out,
         record.seconds,
-        _storable(record.to_json()),
+        record.to_json().encode("utf-8", "backslashreplace").decode(),
     )
 
 
-def _row(values: tuple[str, str, str, str, str, int, str | None, str | None, str]) -> Row:
-    key, source, stamp, content, settings, confirmed, output_sha256, replaced_sha256, record = values
-    outcome, is_there = FileRecord.from_json(record), bool(confirmed)
-    return Row(key, source, stamp, content, settings, outcome, output_sha256, is_there, replaced_sha256)
+def _row(values: tuple[bytes, bytes, str, str, str, int, str | None, str, str]) -> Row:
+    key, source, stamp, content, settings, confirmed, output_sha256, ours, record = values
+    return Row(
+        _text(key),
+        _text(source),
+        stamp,
+        content,
+        settings,
+        FileRecord.from_json(record),
+        output_sha256,
+        bool(confirmed),
+        tuple(ours.split()),
+    )
 
 
-def _storable(text: str) -> str:
-    """File names that are no UTF-8 have lone surrogates, which SQLite does not take."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _bytes(text: str) -> bytes:
+    """File names that are no UTF-8 have lone surrogates, which SQLite does not take for text."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

@@ -1,15 +1,45 @@
 """What an earlier run has left for a picture: nothing to do, something to replace, or another's file."""
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imgcompress import __version__
+from imgcompress.config import DEFAULT_WEIGHTS, Config
 from imgcompress.dataset.ledger import Ledger, Row, sha256
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
+from imgcompress.image.write import is_temporary
+from imgcompress.perception.weights import file_sha256
 from imgcompress.records import FileRecord, Status
+from imgcompress.resources import default_trunk, default_weights
 
-TRANSIENT = frozenset({Reason.READ_ERROR, Reason.WRITE_ERROR, Reason.OUT_OF_MEMORY, Reason.INTERNAL_ERROR})
-"""Another time they may not happen; other failures stay what they are while source and settings stay."""
+TRANSIENT = frozenset(
+    {
+        Reason.READ_ERROR,
+        Reason.WRITE_ERROR,
+        Reason.OUT_OF_MEMORY,
+        Reason.INTERNAL_ERROR,
+        Reason.TOO_LARGE,
+    }
+)
+"""Another time, or with other limits, they may not happen; others stay while source and settings do."""
+
+
+def settings_of(config: Config) -> str:
+    """Names all that decides about bytes but the source and the device: version, settings, model files.
+
+    Raises:
+        UsageError: a model's file is missing.
+    """
+    perception = config.perception
+    trunk = default_trunk() if perception.trunk is None else Path(perception.trunk)
+    files = [trunk]
+    if perception.weights is not None:
+        is_default = perception.weights == DEFAULT_WEIGHTS
+        files.append(default_weights() if is_default else Path(perception.weights))
+    return " ".join([__version__, config.digest(), *(file_sha256(file)[:12] for file in files)])
 
 
 def stamp_of(path: Path) -> str:
@@ -36,22 +66,19 @@ class History:
     settings: str
     resume: bool = True
 
-    def find(self, entry: Entry) -> Row | None:
-        """What is known of an entry, out of date or not."""
-        return self.ledger.find(entry.key)
-
     def is_done(self, entry: Entry, row: Row, *, stamp: str = "", content: str = "") -> bool:
         """Whether the source is as it was, and its output and map are there.
 
         Args:
             entry: the picture.
             row: what is known of it.
-            stamp: the source's as it is now, or
+            stamp: the source's as it is now, which counts where the source lies where it lay; or
             content: its checksum.
         """
         if not self.resume or row.settings != self.settings or row.record.reason in TRANSIENT:
             return False
-        if row.stamp != stamp and (not content or row.content != content):
+        is_same = row.content == content if content else is_of(entry, row) and row.stamp == stamp
+        if not is_same:
             return False
         if row.output_sha256 is None:
             return True
@@ -63,23 +90,62 @@ class History:
         return _checksum(output) == row.output_sha256
 
 
+def clear_after_a_kill(ledger: Ledger) -> None:
+    """Removes temporary files from the folders that a run was writing to when it was killed."""
+    folders = {
+        Path(row.record.output).parent
+        for row in ledger.rows(confirmed=False)
+        if row.record.output is not None
+    }
+    for folder in folders:
+        with suppress(OSError):
+            for path in filter(is_temporary, list(folder.iterdir())):
+                path.unlink()
+
+
+def is_of(entry: Entry, row: Row) -> bool:
+    """Whether a row is of this very source, and not of one of the same name elsewhere."""
+    return row.source == os.fspath(entry.source.absolute())
+
+
 @dataclass(frozen=True)
-class OurOutput:
-    """A file that an earlier run wrote, unchanged since."""
+class Places:
+    """What lies where an entry's outputs go.
 
-    path: Path
-    sha256: str
+    Attributes:
+        ours: files that earlier runs wrote for this source, unchanged since, and their checksums.
+        foreign: all other files there.
+    """
+
+    ours: dict[Path, str]
+    foreign: list[Path]
 
 
-def our_output(entry: Entry, row: Row) -> OurOutput | None:
-    """The file in an output's place, if the ledger knows that it was made from this very source."""
-    if row.source != str(entry.source.absolute()):
-        return None
-    for path in (entry.output, entry.copy):
-        found = _checksum(path)
-        if found is not None and found in (row.output_sha256, row.replaced_sha256):
-            return OurOutput(path, found)
-    return None
+def look_at_places(entry: Entry, row: Row | None) -> Places:
+    """Tells our files from others.
+
+    Args:
+        entry: the picture.
+        row: what is known of it.
+
+    Raises:
+        PictureError: a place cannot be looked at.
+    """
+    known = row.ours if row is not None and is_of(entry, row) else ()
+    places = Places({}, [])
+    for path in dict.fromkeys((entry.output, entry.copy)):
+        try:
+            if not os.path.lexists(path):
+                continue
+            checksum = sha256(path.read_bytes()) if known else ""
+        except OSError as error:
+            message = f"{path} cannot be looked at: {error.strerror}"
+            raise PictureError(Reason.WRITE_ERROR, message) from error
+        if checksum in known:
+            places.ours[path] = checksum
+        else:
+            places.foreign.append(path)
+    return places
 
 
 def output_path(entry: Entry, record: FileRecord) -> Path:
@@ -94,19 +160,6 @@ def left_alone(entry: Entry, row: Row) -> FileRecord:
         return record
     output = str(output_path(entry, row.record))
     return replace(record, status=Status.SKIPPED, reason=Reason.DONE, output=output)
-
-
-def existing_output(entry: Entry) -> Path | None:
-    """A file where an output would go.
-
-    Raises:
-        PictureError: the place cannot be looked at.
-    """
-    try:
-        return next((path for path in (entry.output, entry.copy) if path.exists()), None)
-    except OSError as error:
-        message = f"{entry.output} cannot be looked at: {error.strerror}"
-        raise PictureError(Reason.WRITE_ERROR, message) from error
 
 
 def _size(path: Path) -> int | None:

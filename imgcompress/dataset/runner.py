@@ -1,28 +1,28 @@
 """Read, compute and write overlap; windows bound the memory; records come in the order of the sources."""
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from imgcompress import __version__
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config
 from imgcompress.dataset.attention_picture import draw_attention
-from imgcompress.dataset.ledger import Ledger, Row, sha256
+from imgcompress.dataset.ledger import FILE_NAME, Ledger, Row, sha256
 from imgcompress.dataset.resume import (
     History,
-    OurOutput,
-    existing_output,
+    clear_after_a_kill,
     left_alone,
-    our_output,
+    look_at_places,
     output_path,
+    settings_of,
     stamp_of,
 )
 from imgcompress.dataset.sources import Entry
@@ -33,6 +33,8 @@ from imgcompress.records import FileRecord, Status
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+MOST_CHECKSUMS = 8
+"""Contents of ours that the ledger remembers for a picture; more come only of failed writes."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,15 @@ class _Item:
 
     Attributes:
         left: how it ends without being computed, if so.
-        earlier: the ledger's row that says so; without one, a file that is not ours is in the way.
-        outdated: an earlier output of ours that is still there.
+        earlier: what the ledger knew of it.
+        ours: earlier outputs of ours that are still there, with their checksums.
         stamp, content: of the source, for the ledger.
     """
 
     entry: Entry
     left: FileRecord | None = None
     earlier: Row | None = None
-    outdated: OurOutput | None = None
+    ours: dict[Path, str] = field(default_factory=dict)
     stamp: str = ""
     content: str = ""
     data: bytes | None = None
@@ -77,9 +79,10 @@ class _Item:
     error: PictureError | None = None
     seconds: float = 0.0
 
-    def leave(self, row: Row) -> None:
-        """It is done already."""
-        self.left, self.earlier, self.data = left_alone(self.entry, row), row, None
+    @property
+    def place(self) -> str:
+        """Of the source, wherever the run was started from."""
+        return os.fspath(self.entry.source.absolute())
 
     @property
     def megapixels(self) -> float:
@@ -121,13 +124,19 @@ class Runner:
             One record an entry, in their order, as soon as its window is written.
 
         Raises:
-            UsageError: the ledger cannot be used.
+            UsageError: the ledger cannot be used, or another run is at work there.
         """
-        with ExitStack() as stack:
-            if self._options.state is not None and not self._options.dry_run:
-                ledger = stack.enter_context(Ledger(self._options.state))
-                settings = f"{__version__} {self._config.digest()}"
-                self._history = History(ledger, settings, self._options.resume)
+        stack = ExitStack()
+        state, writes = self._options.state, not self._options.dry_run
+        if state is not None and (writes or (state / FILE_NAME).is_file()):
+            ledger = stack.enter_context(Ledger(state, read_only=not writes))
+            self._history = History(ledger, settings_of(self._config), self._options.resume)
+            if writes:
+                clear_after_a_kill(ledger)
+        return self._run(stack, entries)
+
+    def _run(self, stack: ExitStack, entries: Iterable[Entry]) -> Iterator[FileRecord]:
+        with stack:
             pool = ThreadPoolExecutor(self._config.threads, thread_name_prefix="imgcompress")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             decoding: list[Future[_Item]] = []
@@ -166,7 +175,7 @@ class Runner:
 
     def _note(self, results: Iterable["_Result"], *, confirmed: bool = False) -> None:
         """Before outputs are written, what they will be; after it, what is."""
-        if self._history is None:
+        if self._history is None or self._options.dry_run:
             return
         settings = self._history.settings
         rows = (result.row(settings, confirmed=confirmed) for result in results)
@@ -192,22 +201,27 @@ class Runner:
     def _look_back(self, item: _Item) -> None:
         """Reads the source, unless it is done or its output's place is taken."""
         entry, history = item.entry, self._history
-        row = history.find(entry) if history is not None else None
+        row = item.earlier = history.ledger.find(entry.key) if history is not None else None
         if history is not None:
             item.stamp = stamp_of(entry.source)
-            if row is not None and history.is_done(entry, row, stamp=item.stamp):
-                item.leave(row)
+            if row is not None and row.confirmed and history.is_done(entry, row, stamp=item.stamp):
+                item.left = left_alone(entry, row)
                 return
-        item.outdated = our_output(entry, row) if row is not None else None
-        existing = None if self._options.overwrite else existing_output(entry)
-        if existing is not None and (item.outdated is None or existing != item.outdated.path):
-            item.left = FileRecord(str(entry.source), str(existing), Status.SKIPPED, Reason.EXISTS)
+        places = look_at_places(entry, row)
+        item.ours = places.ours
+        data = None
+        if history is not None and row is not None:
+            data = entry.source.read_bytes()
+            item.content = sha256(data)
+            if history.is_done(entry, row, content=item.content):
+                item.left = left_alone(entry, row)
+                return
+        if places.foreign and not self._options.overwrite:
+            taken = str(places.foreign[0])
+            item.left = FileRecord(str(entry.source), taken, Status.SKIPPED, Reason.EXISTS)
             return
-        item.data = entry.source.read_bytes()
-        if history is not None:
-            item.content = sha256(item.data)
-            if row is not None and history.is_done(entry, row, content=item.content):
-                item.leave(row)
+        item.data = entry.source.read_bytes() if data is None else data
+        item.content = item.content or sha256(item.data)
 
     def _decode(self, item: _Item) -> _Item:
         """Decodes what was loaded. Runs in the pool."""
@@ -224,35 +238,50 @@ class Runner:
 
     def _write(self, result: "_Result") -> "_Result":
         """Writes an output. Runs in the pool."""
-        record, outdated, entry = result.record, result.item.outdated, result.item.entry
-        if result.data is None or self._options.dry_run:
+        record, entry = result.record, result.item.entry
+        if self._options.dry_run:
+            return result
+        if result.data is None:
+            self._remove_others(result)
             return result
         assert record.output is not None
         started = time.perf_counter()
-        output = Path(record.output)
         try:
             # The map first: once the output is there, a rerun skips the picture.
             if entry.map is not None and result.item.source is not None:
                 write_atomically(
                     entry.map, draw_attention(result.item.source.picture, self._config.attention)
                 )
-            write_atomically(output, result.data)
-            if outdated is not None and outdated.path != output:
-                with suppress(OSError):  # it does no harm
-                    outdated.path.unlink()
+            write_atomically(Path(record.output), result.data)
         except Exception as error:
             return result.failed(as_picture_error(error))
+        self._remove_others(result)
         seconds = record.seconds + time.perf_counter() - started
         return replace(result, record=replace(record, seconds=seconds))
+
+    @staticmethod
+    def _remove_others(result: "_Result") -> None:
+        """Earlier outputs of ours under another suffix, once the picture has one that is up to date."""
+        if result.record.output is None or result.record.reason is Reason.EXISTS:
+            return
+        for path in result.item.ours:
+            if path != Path(result.record.output):
+                with suppress(OSError):  # it does no harm
+                    path.unlink()
 
 
 @dataclass(frozen=True)
 class _Result:
-    """How an item ends, and the bytes that are to be written for it."""
+    """How an item ends, and the bytes that are to be written for it.
+
+    Attributes:
+        attempted: checksum of bytes whose writing failed, which may be there all the same.
+    """
 
     item: _Item
     record: FileRecord
     data: bytes | None = None
+    attempted: str | None = None
 
     def failed(self, error: PictureError) -> "_Result":
         """The same without an output."""
@@ -264,21 +293,26 @@ class _Result:
             reason=error.reason,
             error=str(error),
         )
-        return replace(self, record=record, data=None)
+        attempted = None if self.data is None else sha256(self.data)
+        return replace(self, record=record, data=None, attempted=attempted)
 
     def row(self, settings: str, *, confirmed: bool) -> Row | None:
         """For the ledger; None where it has nothing to learn."""
-        item = self.item
+        item, known = self.item, self.item.earlier
         if item.left is not None:
-            known = item.earlier
-            up_to_date = known is None or (known.confirmed and known.stamp == item.stamp)
-            return None if known is None or up_to_date else replace(known, stamp=item.stamp, confirmed=True)
+            if known is None or item.left.reason is Reason.EXISTS:
+                return None
+            if known.confirmed and (known.stamp, known.source) == (item.stamp, item.place):
+                return None
+            return replace(known, stamp=item.stamp, source=item.place, confirmed=True)
         output = None if self.data is None else sha256(self.data)
-        key, source = item.entry.key, str(item.entry.source.absolute())
-        row = Row(key, source, item.stamp, item.content, settings, self.record, output, confirmed)
-        if item.outdated is None or (confirmed and output is not None):
-            return row
-        return replace(row, replaced_sha256=item.outdated.sha256)
+        before = known.ours if known is not None and known.source == item.place else ()
+        # What may be on disk: after a failure anything that was there or was about to be.
+        attempted = (*before, output or self.attempted)
+        ours = (output,) if confirmed and output is not None else attempted
+        kept = tuple(dict.fromkeys(checksum for checksum in ours if checksum))[-MOST_CHECKSUMS:]
+        key, record = item.entry.key, self.record
+        return Row(key, item.place, item.stamp, item.content, settings, record, output, confirmed, kept)
 
 
 def _result(item: _Item, outcome: Outcome | None) -> _Result:

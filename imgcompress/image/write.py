@@ -8,6 +8,8 @@ from pathlib import Path
 
 from imgcompress.errors import PictureError, Reason
 
+_PREFIX, _SUFFIX = ".imgcompress-", ".tmp"
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name in its folder, force it to disk, then rename it.
@@ -23,7 +25,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         PictureError: WRITE_ERROR. No part of a file is left behind then.
     """
     # A leading dot and this suffix keep it from being taken for a picture by another run.
-    temporary = path.with_name(f".imgcompress-{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,6 +42,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         message = f"{path.name} cannot be written: {error.strerror or error}"
         raise PictureError(Reason.WRITE_ERROR, message) from error
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has a name that only an interrupted write leaves behind."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
 def _force_folder(folder: Path) -> None:

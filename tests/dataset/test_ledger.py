@@ -1,12 +1,14 @@
 import math
 import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from imgcompress.dataset.ledger import FILE_NAME, Ledger, Row
+from imgcompress.dataset.ledger import FILE_NAME, Ledger, Row, open_ledger
 from imgcompress.errors import Reason, UsageError
 from imgcompress.records import FileRecord, Status
 
@@ -26,7 +28,7 @@ def ledger(tmp_path: Path):
 
 
 def test_rows_come_back_as_they_were(ledger: Ledger, tmp_path: Path) -> None:
-    failed = replace(row("b", Status.FAILED), output_sha256=None, replaced_sha256="0ld")
+    failed = replace(row("b", Status.FAILED), output_sha256=None, ours=("0ld", "0lder"))
     ledger.put([row(), failed])
     assert ledger.find("a.png") == row() and ledger.find("b") == failed
     assert ledger.find("c") is None
@@ -52,13 +54,22 @@ def test_a_row_is_replaced(ledger: Ledger) -> None:
 
 
 def test_all_rows_of_a_call_are_written_or_none(ledger: Ledger) -> None:
-    def rows():
-        yield row("a")
-        raise RuntimeError("the run ended here")
+    ledger.put([row("a")])
+    impossible = replace(row("c"), record=replace(row("c").record, bytes_in=2**70))
+    with pytest.raises(OverflowError):
+        ledger.put([row("b"), impossible])
+    assert [found.key for found in ledger.rows()] == ["a"]
 
-    with pytest.raises(RuntimeError):
-        ledger.put(rows())
-    assert ledger.find("a") is None
+
+def test_names_that_differ_only_in_how_they_are_no_text(ledger: Ledger) -> None:
+    names = ["x\udc80.png", "x\\udc80.png", "x\x80.png"]
+    ledger.put(row(name) for name in names)
+    assert [found.key for found in ledger.rows()] == sorted(
+        names, key=lambda n: n.encode("utf-8", "surrogatepass")
+    )
+    for name in names:
+        found = ledger.find(name)
+        assert found is not None and (found.key, found.source) == (name, f"/in/{name}")
 
 
 def test_totals_and_pages(ledger: Ledger) -> None:
@@ -86,11 +97,36 @@ def test_threads_share_it(ledger: Ledger) -> None:
     assert len(list(ledger.rows())) == 80
 
 
-def test_two_at_once_wait_for_each_other(ledger: Ledger, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "state") as other:
-        ledger.put([row("a")])
-        other.put([row("b")])
-        assert [found.key for found in ledger.rows()] == ["a", "b"] == [found.key for found in other.rows()]
+def test_one_writes_at_a_time_and_anybody_reads(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.put([row("a")])
+    with pytest.raises(UsageError, match="another run is at work"):
+        Ledger(tmp_path / "state")
+    for path in (tmp_path / "state", tmp_path / "state" / FILE_NAME):
+        with open_ledger(path) as reader:
+            assert [found.key for found in reader.rows()] == ["a"]
+            with pytest.raises(UsageError, match="cannot be written"):
+                reader.put([row("b")])
+    ledger.close()
+    with Ledger(tmp_path / "state") as next_one:
+        next_one.put([row("b")])
+    with pytest.raises(UsageError, match="there is no ledger"):
+        open_ledger(tmp_path)
+    (tmp_path / "state" / "elsewhere").mkdir()
+    with pytest.raises(UsageError, match="there is no ledger"):
+        open_ledger(tmp_path / "state" / "elsewhere")
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; from imgcompress.dataset.ledger import Ledger\n"
+    script += "held = Ledger(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="another run is at work"):
+            Ledger(tmp_path)
+        process.kill()
+        process.wait()
+    Ledger(tmp_path).close()
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:

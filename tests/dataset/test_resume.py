@@ -2,11 +2,9 @@
 
 import io
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +15,11 @@ import torch
 from PIL import Image
 
 import imgcompress.dataset.runner as module
-from imgcompress.config import Config, LoopConfig
+from imgcompress.config import Config, LimitsConfig, LoopConfig, PerceptionConfig
 from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.runner import Runner, RunOptions
 from imgcompress.dataset.sources import STATE_FOLDER, find_entries
-from imgcompress.errors import PictureError, Reason
+from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.records import FileRecord
 
 CONFIG = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
@@ -31,6 +29,12 @@ Run = Callable[..., list[FileRecord]]
 @pytest.fixture(scope="module")
 def pixels(photo: torch.Tensor) -> np.ndarray:
     return photo[:, 100:148, 150:214].permute(1, 2, 0).contiguous().numpy()
+
+
+def tiff(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF")
+    return buffer.getvalue()
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -73,7 +77,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and STATE_FOLDER not in path.parts
+        if path.is_file() and STATE_FOLDER not in path.parts and path.suffix != ".tmp"
     }
 
 
@@ -124,9 +128,9 @@ def test_a_missing_output_is_made_again(run: Run, tmp_path: Path) -> None:
     run()
     before = outputs(tmp_path / "out")
     (tmp_path / "out" / "2.jpg").unlink()
-    (tmp_path / "out" / "alpha.png").write_bytes(b"")
-    assert words(run())[2] == "recompressed smaller"
-    assert outputs(tmp_path / "out")["2.jpg"] == before["2.jpg"]
+    (tmp_path / "out" / "alpha.png").unlink()
+    assert words(run()) == [*SECOND[:2], "recompressed smaller", "skipped done", "kept alpha", SECOND[5]]
+    assert outputs(tmp_path / "out") == before
 
 
 def test_a_missing_map_is_drawn(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -155,14 +159,116 @@ def test_another_source_of_the_same_name_replaces_nothing(
     run()
     before = outputs(tmp_path / "out")
     folder.rename(tmp_path / "moved")
-    folder.mkdir()
-    options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
-    moved = list(Runner(CONFIG, options).run(find_entries(tmp_path / "moved", tmp_path / "out")))
-    assert words(moved) == SECOND
     (tmp_path / "moved" / "0.png").write_bytes(png(pixels[::-1]))
-    moved = list(Runner(CONFIG, options).run(find_entries(tmp_path / "moved", tmp_path / "out")))
-    assert words(moved) == ["skipped exists", *SECOND[1:]]
+    options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
+
+    def run_moved() -> list[str]:
+        entries = find_entries(tmp_path / "moved", tmp_path / "out")
+        return words(list(Runner(CONFIG, options).run(entries)))
+
+    assert run_moved() == ["skipped exists", *SECOND[1:]]
     assert outputs(tmp_path / "out") == before
+    # What has only moved is known from then on where it is.
+    (tmp_path / "moved" / "1.png").write_bytes(png(pixels[::-1]))
+    assert run_moved()[:3] == ["skipped exists", "recompressed smaller", "skipped done"]
+
+
+def test_a_foreign_file_in_either_place_is_in_the_way(
+    run: Run, folder: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    run()
+    (tmp_path / "out" / "0.png").write_bytes(b"mine")
+    (folder / "0.png").write_bytes(png(np.dstack([pixels, pixels[..., :1]])))
+    before = outputs(tmp_path / "out")
+    assert words(run())[0] == "skipped exists"
+    assert outputs(tmp_path / "out") == before
+    assert words(run(overwrite=True))[0] == "kept alpha"
+    assert not (tmp_path / "out" / "0.jpg").exists()
+
+
+@pytest.mark.parametrize("fault", ["gone", "unlistable", "renamed but not forced"])
+def test_after_a_passing_fault_our_output_is_still_ours(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    run()
+    coarser = replace(CONFIG, quality=30)
+    if fault == "gone":
+        (folder / "0.png").rename(tmp_path / "0.png")
+        (folder / "0.png").symlink_to(tmp_path / "nowhere")
+    elif fault == "unlistable":
+
+        def unreadable(path: Path) -> bytes:
+            if path == tmp_path / "out" / "0.jpg":
+                raise PermissionError(13, "Permission denied")
+            return read(path)
+
+        read = Path.read_bytes
+        monkeypatch.setattr(Path, "read_bytes", unreadable)
+    else:
+
+        def not_forced(path: Path, data: bytes) -> None:
+            write(path, data)
+            if path.name == "0.jpg":
+                raise PictureError(Reason.WRITE_ERROR, "the folder cannot be forced to disk")
+
+        write = module.write_atomically
+        monkeypatch.setattr(module, "write_atomically", not_forced)
+    assert words(run(coarser))[0] == ("failed read_error" if fault == "gone" else "failed write_error")
+    monkeypatch.undo()
+    if fault == "gone":
+        (folder / "0.png").unlink()
+        (tmp_path / "0.png").rename(folder / "0.png")
+    assert words(run(coarser))[0] == "recompressed smaller"
+
+
+def test_the_same_stamp_elsewhere_is_no_proof(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    for name, value in (("a", 40), ("b", 200)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.bmp.tif").write_bytes(tiff(pixels + np.uint8(value)))
+        os.utime(tmp_path / name / "x.bmp.tif", ns=(0, 0))
+    options = RunOptions(state=tmp_path / "both" / STATE_FOLDER)
+    for name, expected in (("a", "recompressed smaller"), ("b", "skipped exists"), ("a", "skipped done")):
+        entries = find_entries(tmp_path / name, tmp_path / "both")
+        assert words(list(Runner(CONFIG, options).run(entries))) == [expected]
+
+
+def test_what_was_too_large_is_tried_again(run: Run) -> None:
+    small = replace(CONFIG, limits=LimitsConfig(max_megapixels=0.001))
+    assert words(run(small))[0] == "failed too_large"
+    assert words(run())[:5] == FIRST[:5]
+
+
+def test_other_model_files_are_other_settings(run: Run, tmp_path: Path) -> None:
+    weights = tmp_path / "mine.safetensors"
+    config = replace(CONFIG, perception=PerceptionConfig(weights=str(weights)))
+    weights.write_bytes(b"one fit")
+    assert words(run(config)) == FIRST
+    assert words(run(config)) == SECOND
+    weights.write_bytes(b"another")
+    assert words(run(config)) == FIRST
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text(run: Run, folder: Path, tmp_path: Path, pixels: np.ndarray) -> None:
+    (folder / os.fsdecode(b"z\x80.png")).write_bytes(png(pixels))
+    assert words(run())[-1] == "recompressed smaller"
+    assert words(run())[-1] == "skipped done"
+    assert words(run(replace(CONFIG, quality=30)))[-1] == "recompressed smaller"
+
+
+def test_a_dry_run_looks_into_the_ledger(run: Run, tmp_path: Path) -> None:
+    run()
+    before = outputs(tmp_path / "out")
+    assert words(run(dry_run=True)) == SECOND
+    assert words(run(replace(CONFIG, quality=30), dry_run=True)) == FIRST
+    assert words(run()) == SECOND and outputs(tmp_path / "out") == before
+
+
+def test_two_runs_at_once_are_refused(run: Run, folder: Path, tmp_path: Path) -> None:
+    with Ledger(tmp_path / "out" / STATE_FOLDER), pytest.raises(UsageError, match="another run is at work"):
+        run()
+    assert words(run()) == FIRST
 
 
 def test_an_output_that_changes_its_suffix_leaves_nothing_behind(
@@ -212,44 +318,71 @@ def test_a_row_without_its_confirmation(run: Run, tmp_path: Path, *, is_written:
 
 
 SCRIPT = """
-import sys
+import os, signal, sys
 from pathlib import Path
+import imgcompress.dataset.runner as runner
 from imgcompress.config import Config, LoopConfig
-from imgcompress.dataset.runner import Runner, RunOptions
+from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.sources import STATE_FOLDER, find_entries
-source, destination = map(Path, sys.argv[1:])
+source, destination, place, left = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 config = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
-entries = find_entries(source, destination)
-print("ready", flush=True)
-for record in Runner(config, RunOptions(state=destination / STATE_FOLDER)).run(entries):
+
+def mortal(owner, name, after):
+    original = getattr(owner, name)
+    def until_killed(*words, **options):
+        global left
+        left -= 1
+        if left < 0 and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*words, **options)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    setattr(owner, name, until_killed)
+
+owner, name, when = {
+    "before a row": (Ledger, "put", False),
+    "after a row": (Ledger, "put", True),
+    "before a file": (runner, "write_atomically", False),
+    "after a file": (runner, "write_atomically", True),
+    "in a file": (os, "fsync", False),
+    "before the rename": (Path, "replace", False),
+    "nowhere": (Path, "samefile", True),
+}[place]
+mortal(owner, name, when)
+options = runner.RunOptions(state=destination / STATE_FOLDER)
+for record in runner.Runner(config, options).run(find_entries(source, destination)):
     print(record.status, record.reason, flush=True)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 def test_killed_runs_end_like_an_undisturbed_one(folder: Path, tmp_path: Path, pixels: np.ndarray) -> None:
-    for index in range(4, 40):
+    for index in range(4, 20):
         (folder / f"{index}.png").write_bytes(png(np.roll(pixels, 3 * index, axis=1)))
     sources = outputs(folder)
 
-    def start(name: str) -> subprocess.Popen[str]:
-        words = [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / name)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    def start(name: str, place: str = "nowhere", left: int = 0) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-c", SCRIPT, str(folder), str(tmp_path / name), place, str(left)]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
 
-    undisturbed = start("undisturbed")
-    undisturbed.communicate()
-    chance = random.Random(1)
-    for _ in range(4):
-        process = start("killed")
-        assert process.stdout is not None
-        for _ in range(1 + chance.randrange(12)):
-            process.stdout.readline()
-        time.sleep(0.02 * chance.random())
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    assert start("undisturbed").returncode == 0
+    kills = [
+        ("in a file", 1),
+        ("after a file", 1),
+        ("before the rename", 3),
+        ("after a row", 2),
+        ("before a row", 1),
+        ("before a file", 2),
+    ]
+    for place, left in kills:
+        killed = start("killed", place, left)
+        assert killed.returncode == -signal.SIGKILL, (place, killed.stderr)
         for data in outputs(tmp_path / "killed").values():
-            assert data[:2] == b"\xff\xd8" or data[:4] == b"\x89PNG"
-    last, _ = start("killed").communicate()
-    assert "skipped done" in last and "exists" not in last
+            with Image.open(io.BytesIO(data)) as image:
+                image.load()
+    last = start("killed")
+    assert last.returncode == 0 and "skipped done" in last.stdout and "exists" not in last.stdout
     assert outputs(tmp_path / "killed") == outputs(tmp_path / "undisturbed")
     assert outputs(folder) == sources
+    assert not list((tmp_path / "killed").rglob("*.tmp"))
