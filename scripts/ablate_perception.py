@@ -50,7 +50,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "train", nargs="*", help="after --: options for every fit, as for python -m train fit"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    # Other commands get them, which run in the repository.
+    options.out, options.photographs = options.out.resolve(), options.photographs.resolve()
+    return options
 
 
 def missing_judgments(overlay: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 FOLDER holds lossless pictures. Runs the loop over each without a map and prints the regression of the weights
 that it finds on the map's cells of 32, 16 and 8 pixels, with R^2 on pictures left out. What a map is worth in
-bytes decides, not R^2: scripts/bench rd --no-peers. Needs the extra "bench".
+bytes decides, not R^2: scripts/bench rd --no-peers.
 """
 
 import argparse
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from fit.block_weights import measure_blocks, validate
-from fit_tables import named, parse_steps
 from rd.measure import one_thread, prepare_workers
-from rd.options import size, words
-from rd.pictures import PictureFile, list_pictures
+from rd.options import size, steps, words
+from rd.pictures import PictureFile, list_pictures, named
 
 from imgcompress.config import AttentionConfig, load_config
 from imgcompress.errors import UsageError
@@ -68,7 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="lossless pictures")
     parser.add_argument("--pictures", type=words, metavar="NAMES", help="these only, without suffix")
     parser.add_argument("--crop", type=size, metavar="WxH", help="cut from the middle")
-    parser.add_argument("--steps", type=parse_steps, default=[4.0, 10.0, 20.0], help="reference steps")
+    parser.add_argument("--steps", type=steps, default=[4.0, 10.0, 20.0], help="reference steps")
     return parser.parse_args()
 
 

@@ -21,7 +21,7 @@ from fit.measure import ShapeTask, markdown, measure
 from fit.shapes import NAMES, neighbors, shape_of, written
 from rd.encoders import our_spec
 from rd.measure import one_thread, prepare_workers
-from rd.options import size, words
+from rd.options import size, steps, words
 from rd.pictures import PictureFile, list_pictures, named
 from rd.scores import metrics
 
@@ -121,7 +121,7 @@ def parse() -> argparse.Namespace:
         mode.add_argument("--start", type=_shape, default=SHAPE, metavar="SHAPE", help="default: the tool's")
         mode.add_argument(
             "--steps",
-            type=parse_steps,
+            type=steps,
             default=[5.5, 9.5, 14.0, 21.0],
             help="reference steps (default: SSIMULACRA2 of about 84, 78, 72, 63)",
         )
@@ -138,13 +138,6 @@ def parse() -> argparse.Namespace:
     measured.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     measured.set_defaults(work=measure_and_print)
     return parser.parse_args()
-
-
-def parse_steps(text: str) -> list[float]:
-    steps = sorted({float(word) for word in text.split(",")})
-    if len(steps) < 2 or not 0 < steps[0] <= steps[-1] <= 255:
-        raise argparse.ArgumentTypeError("at least two different steps above 0 and up to 255")
-    return steps
 
 
 def _share(text: str) -> float:

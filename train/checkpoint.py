@@ -34,15 +34,20 @@ def compare_with_uniform(model: FittedDistance, data: JudgmentData) -> tuple[Fig
     )
 
 
-def refusals(fitted: Figures, uniform: Figures, cross_picture: dict[str, float]) -> list[str]:
+def refusals(
+    fitted: Figures, uniform: Figures, cross_picture: dict[str, float], study_weights: dict[str, float]
+) -> list[str]:
     """Why a fit should not be used; empty if it may.
 
     Args:
         fitted, uniform: as from ``compare_with_uniform``.
         cross_picture: a study with 0 is judged within its pictures, others over all of them.
+        study_weights: a study with 0 is only reported.
     """
     reasons = []
     for study, figures in fitted.items():
+        if study_weights.get(study, 1.0) == 0:
+            continue
         for name, value in figures.items():
             if name == ("srocc" if cross_picture.get(study, 1.0) == 0 else "within"):
                 continue
@@ -78,7 +83,7 @@ def save_fit(model: FittedDistance, data: JudgmentData, path: Path, *, seed: int
         for study, figures in fitted.items()
         for name, value in figures.items()
     ]
-    reasons = refusals(fitted, uniform, data.cross_picture)
+    reasons = refusals(fitted, uniform, data.cross_picture, data.study_weights)
     if model.config.masking or set(model.config.terms or {}) - {"ssimulacra2"}:
         reasons.append(
             "the package's distance has no masking and no term but ssimulacra2: the others would be left out"

@@ -145,6 +145,11 @@ class JudgmentData(LightningDataModule):
         """By study, as given."""
         return self._cross_picture
 
+    @property
+    def study_weights(self) -> dict[str, float]:
+        """By study, as given."""
+        return self._study_weights
+
     def describe(self) -> dict[str, object]:
         """What was learned from, and how it was split: for the card."""
         return {

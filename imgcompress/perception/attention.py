@@ -29,7 +29,7 @@ CELLS = (4, 2, 1)
 MASKING_FLOOR = 0.0009
 # With the scales' default shares. Regression on weights measured in the encoder's loop wants less of it the
 # coarser the steps, and nearly all of it from the 8 px cells; in bytes that gained less than .2 %
-# (scripts/fit_attention.py, docs/attention.md).
+# (scripts/fit_attention, docs/attention.md).
 EXPONENT = 0.5
 SIGMA = 1.5
 RADIUS = 5

@@ -148,7 +148,8 @@ class PerceptualDistance(nn.Module):
 
         Returns:
             Of every 8x8 block (16x16 at half size) of the padded pictures, V with finer layers averaged over
-            the block, times a factor a pair: the power mean of the map is the distance.
+            the block, times a factor a pair: the power mean of the map is the distance. Not so for a pair
+            whose V is below ``LEAST`` and whose E is not 0: its map is about 0, its distance is not.
         """
         blocks = self._vgg_map(a, b)
         if not self.ssimulacra2:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import imgcompress
 from imgcompress.config import PerceptionConfig, load_config
 from imgcompress.errors import UsageError
 from imgcompress.perception.distance import PerceptualDistance, load_distance
 from imgcompress.perception.vgg import Taps, VggFeatures, load_trunk
-from imgcompress.perception.weights import file_sha256, load_weights
+from imgcompress.perception.weights import load_weights
 from imgcompress.resources import default_trunk, resource_path
 from rd.bdrate import summarize
-from rd.cache import digest, key_of, source_digest
+from rd.cache import digest
 from rd.encoders import LIBJPEG, EncoderSpec
 from rd.measure import encode, score
+from rd.perception import version_of
 from rd.pictures import PictureFile, Pixels
 from rd.qualities import bracket
 from rd.scores import SSIMULACRA2, Metric, as_tensor, metrics
@@ -70,7 +70,7 @@ class ClosePair:
     """Two files of a picture.
 
     Attributes:
-        picture: its name.
+        picture: its hash; names are cut and may be the same.
         kind: NEIGHBORS or EQUAL_BYTES.
         first, second: encoder and quality of each.
         gains: by the metric's title, how much better the first is; its sign counts.
@@ -138,7 +138,7 @@ def measure(task: CloseTask) -> list[ClosePair]:
         }
         if kind == NEIGHBORS:
             gains[QUALITY] = float(first.quality - second.quality)
-        result.append(ClosePair(task.picture.name, kind, first.title, second.title, gains))
+        result.append(ClosePair(task.picture.hash, kind, first.title, second.title, gains))
     return result
 
 
@@ -226,13 +226,8 @@ def _file(task: CloseTask, encoder: EncoderSpec, quality: int) -> _File:
 
 def _form_metric(form: Form) -> Metric:
     title, perception = form
-    identity = {
-        **asdict(perception),
-        "weights": file_sha256(Path(perception.weights)) if perception.weights else None,
-        "trunk": file_sha256(default_trunk()),
-        "source": source_digest(Path(imgcompress.__file__).parent / "perception"),
-    }
-    return Metric("vgg form", title, key_of(identity), partial(_vgg, perception), lambda distance: -distance)
+    measured = partial(_vgg, perception)
+    return Metric("vgg form", title, version_of(perception), measured, lambda distance: -distance)
 
 
 @torch.inference_mode()

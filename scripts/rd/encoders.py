@@ -21,6 +21,7 @@ import imgcompress
 from imgcompress.config import Config, load_config
 from imgcompress.errors import Reason
 from rd.cache import Encoded, source_digest
+from rd.perception import weights_sha256
 from rd.pictures import Pixels
 
 LIBJPEG, MOZJPEG, JPEGLI, JPEGLI_444 = "libjpeg-turbo", "mozjpeg", "jpegli", "jpegli-444"
@@ -102,6 +103,9 @@ def our_spec(path: Path, device: Literal["cpu", "cuda"], target: str | None = No
         "scans": version("mozjpeg-lossless-optimization"),
         "settings": settings,
     }
+    # Results are only decoded and targets are SSIMULACRA2: nothing but the loop may look at the distance.
+    if config.objective.vgg > 0:
+        identity["perceptual_weights"] = weights_sha256(config.perception)
     return EncoderSpec(f"ours: {path.stem}", identity, config)
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from imgcompress.config import PerceptionConfig
+from rd.perception import version_of
 from rd.pictures import Pixels
 
 SSIMULACRA2 = "ssimulacra2"
@@ -61,7 +63,7 @@ def metrics(vgg: bool) -> tuple[list[Metric], list[str]]:
     found.append(Metric("ms_ssim", "MS-SSIM (dB)", _version("piq"), _ms_ssim, _decibel))
     found.append(Metric("psnr", "PSNR", "1", _psnr, _same))
     if vgg:
-        found.append(Metric("vgg", "VGG distance", "half size", _vgg, _negative))
+        found.append(Metric("vgg", "VGG distance", version_of(PerceptionConfig()), _vgg, _negative))
     return found, missing
 
 
@@ -148,7 +150,6 @@ def _psnr(reference: Pixels, result: Pixels) -> float:
 
 @cache
 def _vgg_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    from imgcompress.config import PerceptionConfig
     from imgcompress.perception.distance import load_distance
 
     return load_distance(PerceptionConfig(), torch.device("cpu"))

@@ -1,10 +1,11 @@
 """The ablations of the perceptual distance: their settings, and the table."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from ablate_perception import ABLATIONS, DEFAULT, missing_judgments, table
+from ablate_perception import ABLATIONS, DEFAULT, missing_judgments, parse, table
 
 from imgcompress.config import PerceptionConfig
 
@@ -30,6 +31,13 @@ def test_settings_whose_judgments_are_missing_are_left_out(tmp_path: Path) -> No
     there.write_text(f"data: {{judgments: [{tmp_path / 'mine.csv'}]}}")
     missing.write_text(f"data: {{judgments: [{tmp_path / 'mine.csv'}, none.csv]}}")
     assert missing_judgments(there) is None and missing_judgments(missing) == "none.csv"
+
+
+def test_folders_are_the_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ablate_perception.py", "--out", "fits", "--photographs", "photos"])
+    options = parse()
+    assert (options.out, options.photographs) == (tmp_path / "fits", tmp_path / "photos")
 
 
 def test_each_layer_is_alone_once() -> None:

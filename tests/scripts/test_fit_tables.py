@@ -14,6 +14,7 @@ from fit.measure import ShapePoint, ShapeTask, markdown, measure, rates
 from fit.shapes import NAMES, neighbors, shape_of, written
 from PIL import Image
 from rd.encoders import EncoderSpec, our_spec
+from rd.options import steps
 from rd.pictures import PictureFile, list_pictures, named
 from rd.scores import Metric
 from torch import Tensor
@@ -242,4 +243,4 @@ def test_a_share_that_is_none_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["14", "14,14", "0,14", "14,300"])
 def test_reference_steps_that_make_no_curve_are_refused(text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="at least two"):
-        fit_tables.parse_steps(text)
+        steps(text)

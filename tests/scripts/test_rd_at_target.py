@@ -120,6 +120,20 @@ def test_files_with_and_without_a_target_are_not_taken_for_each_other(
     assert len({str(identity) for identity in identities}) == len(targets)
 
 
+def test_fitted_weights_count_where_the_loop_looks_at_the_distance(
+    settings_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    weights = tmp_path / "mine.safetensors"
+    found = []
+    for objective in ("objective: {vgg: 0.1}\n", ""):
+        path = settings_file(f"{objective}perception: {{weights: {weights}}}")
+        for content in (b"one", b"two"):
+            weights.write_bytes(content)
+            found.append(our_spec(path, "cpu").identity)
+    assert found[0] != found[1]
+    assert found[2] == found[3]
+
+
 def test_the_tools_own_search_hits_what_the_file_shows(photo: torch.Tensor) -> None:
     spec = our_spec(resource_path("configs/presets/instant.yaml"), "cpu", "ssimulacra2=80")
     pixels = photo[:, 100:228, 200:360].permute(1, 2, 0).numpy()

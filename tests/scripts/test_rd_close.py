@@ -14,7 +14,7 @@ from rd.cache import Encoded
 from rd.close import EQUAL_BYTES, NEIGHBORS, QUALITY, REMEMBERED, ClosePair, CloseTask, agreement_table
 from rd.encoders import LIBJPEG, EncoderSpec
 from rd.pictures import PictureFile, Pixels
-from rd.scores import Metric, as_tensor
+from rd.scores import Metric, as_tensor, metrics
 
 from imgcompress.errors import UsageError
 from imgcompress.perception.distance import load_distance
@@ -99,6 +99,10 @@ def test_files_and_scores_are_kept(pairs: list[ClosePair], task: CloseTask) -> N
     assert len(kept) == 3 * len(titles)
 
 
+def test_pictures_are_told_apart_by_their_pixels(pairs: list[ClosePair], task: CloseTask) -> None:
+    assert {pair.picture for pair in pairs} == {task.picture.hash}
+
+
 def test_the_table_counts_pairs_that_are_ordered_alike(pairs: list[ClosePair]) -> None:
     table = agreement_table(pairs, NEIGHBORS).splitlines()
     assert table[0] == "### Neighboring qualities: 4 pairs of 1 pictures"
@@ -149,6 +153,18 @@ def test_refitted_weights_are_another_version(weights: Path) -> None:
     save_weights(weights, fitted, default_trunk())
     (after,) = (judge.version for judge in close.judges(close.forms([weights]))[0] if "mine" in judge.title)
     assert before != after
+
+
+def test_the_benchmarks_distance_is_known_by_the_weights_that_come_with_the_package(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> str:
+        return next(metric.version for metric in metrics(vgg=True)[0] if metric.name == "vgg")
+
+    before = version()
+    assert before == version()
+    monkeypatch.setattr("rd.perception.default_weights", lambda: weights)
+    assert before != version()
 
 
 def test_weights_of_one_name_are_refused(weights: Path, tmp_path: Path) -> None:

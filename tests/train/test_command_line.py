@@ -86,7 +86,7 @@ def test_the_commands_of_the_readme_on_ten_rows(write_csv, ten_rows, tmp_path, m
     text = (ROOT / "train/README.md").read_text(encoding="utf-8").partition("## Your own judgments")[2]
     commands = text.replace("\\\n", "").split("\n\n")[1].strip().splitlines()
     fit, use = (shlex.split(command) for command in commands)
-    assert fit[:3] == ["python", "-m", "train"] and use[0] == "imgcompress"
+    assert fit[:3] == [".venv/bin/python", "-m", "train"] and use[0] == ".venv/bin/imgcompress"
     monkeypatch.setattr("sys.argv", fit[2:])
     main()
     assert "saved out/train/mine.safetensors" in capsys.readouterr().out
@@ -133,10 +133,11 @@ def test_a_worse_fit_is_refused_without_force(arguments, tmp_path, capsys, monke
 
 def test_what_is_refused() -> None:
     start = {"a": {"srocc": 0.9, "within": 1.0}, "b": {"pairs": 0.8}}
-    assert not refusals({"a": {"srocc": 0.8951, "within": 0.5}, "b": {"pairs": 0.8}}, start, {})
-    assert len(refusals({"a": {"srocc": 0.8949, "within": 1.0}, "b": {"pairs": 0.7}}, start, {})) == 2
-    assert not refusals({"a": {"srocc": 0.1, "within": 1.0}, "b": {"pairs": 0.8}}, start, {"a": 0.0})
-    assert refusals({"a": {"srocc": float("nan")}}, start, {})
+    assert not refusals({"a": {"srocc": 0.8951, "within": 0.5}, "b": {"pairs": 0.8}}, start, {}, {})
+    assert len(refusals({"a": {"srocc": 0.8949, "within": 1.0}, "b": {"pairs": 0.7}}, start, {}, {})) == 2
+    assert not refusals({"a": {"srocc": 0.1, "within": 1.0}, "b": {"pairs": 0.8}}, start, {"a": 0.0}, {})
+    assert refusals({"a": {"srocc": float("nan")}}, start, {}, {})
+    assert not refusals({"b": {"pairs": 0.1}}, start, {}, {"b": 0.0})
 
 
 def test_given_pairs_are_fitted(arguments, write_csv, tmp_path, capsys) -> None:
