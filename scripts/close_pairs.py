@@ -37,9 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     options = parse()
     prepare_workers(1)
-    pictures = list_pictures(options.folder, options.crop, None)
-    if options.pictures is not None:
-        pictures = named(pictures, options.pictures)
+    pictures = named(list_pictures(options.folder, options.crop, None), options.pictures)
     peers, missing = installed_peers()
     encoders = tuple(spec for spec in peers if spec.name in PEERS)
     distances = forms(options.weights)

@@ -28,9 +28,7 @@ def main() -> None:
     options = parse()
     prepare_workers(1)
     one_thread()
-    pictures = list_pictures(options.folder, options.crop, None)
-    if options.pictures is not None:
-        pictures = named(pictures, options.pictures)
+    pictures = named(list_pictures(options.folder, options.crop, None), options.pictures)
     fit_and_print(options, pictures)
 
 

@@ -105,7 +105,12 @@ def clear_after_a_kill(ledger: Ledger) -> None:
 
 def is_of(entry: Entry, row: Row) -> bool:
     """Whether a row is of this very source, and not of one of the same name elsewhere."""
-    return row.source == os.fspath(entry.source.absolute())
+    return row.source == place_of(entry)
+
+
+def place_of(entry: Entry) -> str:
+    """The source's path, wherever the run was started from."""
+    return os.fspath(entry.source.absolute())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Read, compute and write overlap; windows bound the memory; records come in the order of the sources."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from imgcompress.dataset.resume import (
     left_alone,
     look_at_places,
     output_path,
+    place_of,
     settings_of,
     stamp_of,
 )
@@ -78,11 +78,6 @@ class _Item:
     source: Source | None = None
     error: PictureError | None = None
     seconds: float = 0.0
-
-    @property
-    def place(self) -> str:
-        """Of the source, wherever the run was started from."""
-        return os.fspath(self.entry.source.absolute())
 
     @property
     def megapixels(self) -> float:
@@ -221,7 +216,8 @@ class Runner:
             item.left = FileRecord(str(entry.source), taken, Status.SKIPPED, Reason.EXISTS)
             return
         item.data = entry.source.read_bytes() if data is None else data
-        item.content = item.content or sha256(item.data)
+        if history is not None and row is None:
+            item.content = sha256(item.data)
 
     def _decode(self, item: _Item) -> _Item:
         """Decodes what was loaded. Runs in the pool."""
@@ -275,13 +271,14 @@ class _Result:
     """How an item ends, and the bytes that are to be written for it.
 
     Attributes:
-        attempted: checksum of bytes whose writing failed, which may be there all the same.
+        data: None where nothing is to be written, or its writing has failed.
+        checksum: of the bytes; where their writing has failed, too: they may be there all the same.
     """
 
     item: _Item
     record: FileRecord
     data: bytes | None = None
-    attempted: str | None = None
+    checksum: str | None = None
 
     def failed(self, error: PictureError) -> "_Result":
         """The same without an output."""
@@ -293,26 +290,24 @@ class _Result:
             reason=error.reason,
             error=str(error),
         )
-        attempted = None if self.data is None else sha256(self.data)
-        return replace(self, record=record, data=None, attempted=attempted)
+        return replace(self, record=record, data=None)
 
     def row(self, settings: str, *, confirmed: bool) -> Row | None:
         """For the ledger; None where it has nothing to learn."""
-        item, known = self.item, self.item.earlier
+        item, known, place = self.item, self.item.earlier, place_of(self.item.entry)
         if item.left is not None:
             if known is None or item.left.reason is Reason.EXISTS:
                 return None
-            if known.confirmed and (known.stamp, known.source) == (item.stamp, item.place):
+            if known.confirmed and (known.stamp, known.source) == (item.stamp, place):
                 return None
-            return replace(known, stamp=item.stamp, source=item.place, confirmed=True)
-        output = None if self.data is None else sha256(self.data)
-        before = known.ours if known is not None and known.source == item.place else ()
+            return replace(known, stamp=item.stamp, source=place, confirmed=True)
+        output = None if self.data is None else self.checksum
+        before = known.ours if known is not None and known.source == place else ()
         # What may be on disk: after a failure anything that was there or was about to be.
-        attempted = (*before, output or self.attempted)
-        ours = (output,) if confirmed and output is not None else attempted
+        ours = (output,) if confirmed and output is not None else (*before, self.checksum)
         kept = tuple(dict.fromkeys(checksum for checksum in ours if checksum))[-MOST_CHECKSUMS:]
         key, record = item.entry.key, self.record
-        return Row(key, item.place, item.stamp, item.content, settings, record, output, confirmed, kept)
+        return Row(key, place, item.stamp, item.content, settings, record, output, confirmed, kept)
 
 
 def _result(item: _Item, outcome: Outcome | None) -> _Result:
@@ -346,7 +341,8 @@ def _result(item: _Item, outcome: Outcome | None) -> _Result:
     if outcome.data is None:
         return _Result(item, record)
     output = str(output_path(item.entry, record))
-    return _Result(item, replace(record, output=output, bytes_out=len(outcome.data)), outcome.data)
+    record = replace(record, output=output, bytes_out=len(outcome.data))
+    return _Result(item, record, outcome.data, sha256(outcome.data))
 
 
 def _map_ahead(

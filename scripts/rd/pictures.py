@@ -66,12 +66,14 @@ def list_pictures(folder: Path, crop: tuple[int, int] | None, limit: int | None)
     return [PictureFile(path, crop) for path in paths[:limit]]
 
 
-def named(pictures: Sequence[PictureFile], names: Sequence[str]) -> list[PictureFile]:
-    """The pictures of these names (their files' without suffix), in this order.
+def named(pictures: Sequence[PictureFile], names: Sequence[str] | None) -> list[PictureFile]:
+    """The pictures of these names (their files' without suffix), in this order; None for all.
 
     Raises:
         SystemExit: there is no such picture.
     """
+    if names is None:
+        return list(pictures)
     by_name = {picture.path.stem: picture for picture in pictures}
     unknown = [name for name in names if name not in by_name]
     if unknown:
