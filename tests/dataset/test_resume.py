@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from imgcompress.records import FileRecord
 
 CONFIG = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
 Run = Callable[..., list[FileRecord]]
+FullDisk = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -280,24 +282,13 @@ def test_an_output_that_changes_its_suffix_leaves_nothing_behind(
     assert sorted(outputs(tmp_path / "out")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "alpha.jpg"]
 
 
-def test_what_may_not_happen_again_is_tried_again(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = module.write_atomically
-
-    def full(path: Path, data: bytes) -> None:
-        if path.name == "2.jpg":
-            raise PictureError(Reason.WRITE_ERROR, "2.jpg cannot be written: No space left on device")
-        write(path, data)
-
-    monkeypatch.setattr(module, "write_atomically", full)
-    assert words(run())[2] == "failed write_error"
-    monkeypatch.setattr(module, "write_atomically", write)
+def test_what_may_not_happen_again_is_tried_again(run: Run, full_disk: FullDisk) -> None:
+    with full_disk():
+        assert words(run())[2] == "failed write_error"
     assert words(run()) == [*SECOND[:2], "recompressed smaller", *SECOND[3:]]
     # With other settings, and the disk full again, the earlier output is still known for ours.
-    monkeypatch.setattr(module, "write_atomically", full)
-    assert words(run(replace(CONFIG, quality=30)))[2] == "failed write_error"
-    monkeypatch.setattr(module, "write_atomically", write)
+    with full_disk():
+        assert words(run(replace(CONFIG, quality=30)))[2] == "failed write_error"
     assert words(run(replace(CONFIG, quality=30)))[2] == "recompressed smaller"
 
 

@@ -3,6 +3,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +17,12 @@ import imgcompress.dataset.runner as module
 from imgcompress.config import Config, LimitsConfig, LoopConfig
 from imgcompress.dataset.runner import Runner, RunOptions
 from imgcompress.dataset.sources import find_entries
-from imgcompress.errors import PictureError, Reason
+from imgcompress.errors import Reason
 from imgcompress.records import FileRecord
 
 CONFIG = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, loop=LoopConfig(rounds=0))
 WRITE = RunOptions()
+FullDisk = Callable[[], AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="module")
@@ -185,18 +188,9 @@ def test_contents_count_and_not_names(tmp_path: Path, pixels: np.ndarray) -> Non
     assert all(data[:2] == b"\xff\xd8" for data in files(tmp_path / "out").values())
 
 
-def test_an_output_that_cannot_be_written(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = module.write_atomically
-
-    def full(path: Path, data: bytes) -> None:
-        if path.name == "2.jpg":
-            raise PictureError(Reason.WRITE_ERROR, "2.jpg cannot be written: No space left on device")
-        write(path, data)
-
-    monkeypatch.setattr(module, "write_atomically", full)
-    records = run(folder, tmp_path / "out")
+def test_an_output_that_cannot_be_written(folder: Path, tmp_path: Path, full_disk: FullDisk) -> None:
+    with full_disk():
+        records = run(folder, tmp_path / "out")
     assert words(records)[2] == ("failed", "write_error")
     assert records[2].output is None and records[2].bytes_out is None
     assert "No space left" in (records[2].error or "")

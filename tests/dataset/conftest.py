@@ -1,0 +1,29 @@
+"""What the tests of runs share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from imgcompress.dataset import runner
+from imgcompress.errors import PictureError, Reason
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """While it is entered, 2.jpg cannot be written."""
+    write = runner.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "2.jpg":
+            raise PictureError(Reason.WRITE_ERROR, "2.jpg cannot be written: No space left on device")
+        write(path, data)
+
+    @contextmanager
+    def entered() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(runner, "write_atomically", full)
+            yield
+
+    return entered
