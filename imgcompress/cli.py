@@ -22,7 +22,7 @@ from imgcompress.records import Status
 from imgcompress.resources import resource_path
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-SHORT_FOR = {"--perceptual_weights": "--perception.weights"}
+SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--jpeg.mark=false"}
 
 
 class _Parser(ArgumentParser):
@@ -83,15 +83,23 @@ def build_parser() -> ArgumentParser:
     )
     commands = parser.add_subcommands(dest="command")
     recompress = _Parser(
-        usage="imgcompress recompress [options] SRC DST",
-        description="Make smaller JPEG files of a folder of pictures, or of one picture.",
+        usage="imgcompress recompress [options] SRC DST\n"
+        "       imgcompress recompress [options] SRC --in-place",
+        description="Make smaller JPEG files of a folder of pictures or shards, or of one of them.",
     )
     # Without a default --print-config leaves them out: nulls in a file would undo the words before it.
     recompress.add_argument(
-        "source", metavar="SRC", default=SUPPRESS, help="a folder, searched recursively, or one picture"
+        "source",
+        metavar="SRC",
+        default=SUPPRESS,
+        help="a folder, searched recursively; a picture; a shard (.tar, .parquet); or a list of them (.txt)",
     )
     recompress.add_argument(
-        "destination", metavar="DST", default=SUPPRESS, help="the folder for the results; it mirrors SRC"
+        "destination",
+        metavar="DST",
+        nargs="?",
+        default=SUPPRESS,
+        help="the folder for the results; it mirrors SRC",
     )
     recompress.add_argument(
         "--preset",
@@ -113,7 +121,20 @@ def build_parser() -> ArgumentParser:
         "--overwrite", action="store_true", help="replace files that are in the way, whoever made them"
     )
     recompress.add_argument(
-        "--state", metavar="DIR", help="ledger and report of the run (default: DST/.imgcompress)"
+        "--in_place",
+        action="store_true",
+        help="replace the sources, each when its result is verified",
+    )
+    recompress.add_argument(
+        "--backup", metavar="DIR", help="in place: copy each source there before it is replaced"
+    )
+    recompress.add_argument(
+        "--keep_times", action="store_true", help="outputs get their sources' times and permissions"
+    )
+    recompress.add_argument(
+        "--state",
+        metavar="DIR",
+        help="ledger and report of the run (default: .imgcompress in DST, in place in SRC)",
     )
     recompress.add_argument(
         "--resume", type=bool, default=True, help="leave out what an earlier run with these settings has done"
@@ -176,30 +197,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _recompress(options: Any, console: Console) -> int:
     # The tensor libraries take seconds to load; --help and wrong options should not wait for them.
-    from imgcompress.dataset.report import follow
-    from imgcompress.dataset.runner import Runner, RunOptions
-    from imgcompress.dataset.sources import STATE_FOLDER, Selection, find_entries
+    from imgcompress.dataset.options import RunOptions
+    from imgcompress.dataset.report import Follower
+    from imgcompress.dataset.runner import Runner
+    from imgcompress.dataset.sampling import choose
+    from imgcompress.dataset.selection import Selection
+    from imgcompress.dataset.sources import STATE_FOLDER, Listing
 
     config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
-    destination = Path(options.destination)
+    destination = _destination(options)
     selection = Selection(
         tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
     )
     maps = Path(options.save_map) if options.save_map else None
-    entries = find_entries(Path(options.source), destination, selection, maps)
-    state = Path(options.state) if options.state else destination / STATE_FOLDER
+    listing = Listing(Path(options.source), destination, selection, maps)
+    state = Path(options.state) if options.state else (destination or listing.root) / STATE_FOLDER
     report = Path(options.report) if options.report else None
     if report is None and not options.dry_run:
         report = state / "report.jsonl"
-    runner = Runner(config, RunOptions(options.dry_run, options.overwrite, state, options.resume))
-    records = runner.run(entries)  # takes the ledger before the report is opened
+    backup = Path(options.backup) if options.backup else None
+    chosen = choose(listing)
+    run_options = RunOptions(
+        options.dry_run, options.overwrite, state, options.resume, options.keep_times, backup, chosen
+    )
+    follower = Follower(config, report, console)
+    runner = Runner(config, run_options, progress=follower.advance)
+    records = runner.run(listing)  # takes the ledger before the report is opened
     with _first_interrupt(runner.stop, console):
-        summary = follow(records, len(entries), config, report, console)
-    summary.show(console, runner.compressor.buffers)
-    if (left := len(entries) - summary.statuses.total()) > 0:
-        console.print(f"imgcompress: interrupted; {left} files are left, the same command goes on from there")
+        summary = follower.follow(records, listing, chosen)
+    summary.show(console)
+    if runner.is_incomplete:
+        console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _destination(options: Any) -> Path | None:
+    """Where results go; None for the sources' own places."""
+    if options.in_place:
+        if "destination" in options:
+            raise UsageError("--in-place: the results replace the sources, so that there is no DST")
+        if options.backup and Path(options.source).is_dir():
+            source, backup = Path(options.source).resolve(), Path(options.backup).resolve()
+            if backup.is_relative_to(source):
+                raise UsageError(f"--backup: {options.backup} lies inside the source {options.source}")
+        return None
+    if options.backup:
+        raise UsageError("--backup: it goes with --in-place only; nothing else replaces a source")
+    if "destination" not in options:
+        raise UsageError("DST, the folder for the results, is missing (--in-place replaces the sources)")
+    return Path(options.destination)
 
 
 @contextmanager

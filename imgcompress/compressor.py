@@ -30,6 +30,7 @@ KEPT_REASONS = frozenset(
         Reason.ANIMATED,
         Reason.SEVERAL_PICTURES,
         Reason.METADATA_TOO_LARGE,
+        Reason.MAX_PIXELS,
         Reason.NOT_SMALLER,
         Reason.VERIFY_REFUSED,
         Reason.TARGET_UNREACHABLE,
@@ -53,7 +54,7 @@ class Outcome:
     Attributes:
         status, reason: as in the report.
         data: the output's bytes; None when the picture failed.
-        format: the output's format, the source's when it failed.
+        format: the output's format, the source's when it failed, None where that is unknown.
         scores: what the verification measured.
         settings: what the encoder was asked for and chose.
         seconds: time spent; a batch's shared stages are divided evenly among its pictures.
@@ -63,7 +64,7 @@ class Outcome:
     status: Status
     reason: Reason
     data: bytes | None
-    format: str
+    format: str | None
     scores: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
@@ -169,8 +170,11 @@ class Compressor:
     def _prepare(self, index: int, source: Source) -> _Job:
         """Decides how a picture is coded, or raises the reason why it is not."""
         picture = source.picture
-        if picture.jpeg is not None and picture.jpeg.marked:
+        if picture.jpeg is not None and picture.jpeg.marked and not self.config.again:
             raise PictureError(Reason.ALREADY_OURS, "this tool made the file")
+        most = self.config.max_pixels
+        if most is not None and picture.height * picture.width > most:
+            raise PictureError(Reason.MAX_PIXELS, f"the picture has more than {most} pixels")
         if picture.frames > 1:
             several = picture.format in ("jpeg", "tiff")
             reason = Reason.SEVERAL_PICTURES if several else Reason.ANIMATED

@@ -239,6 +239,7 @@ class Config:
         device: where the tensors live; auto takes CUDA where there is one.
         batch_size: at most this many pictures of one size go through the stages together.
         jobs: threads that read, pack and write; 0 is one a core.
+        workers: processes that compute; 0 is one a core, or one a CUDA device.
         target: ``METRIC=VALUE`` to aim at, with METRIC one of ssimulacra2, vgg, ssim, psnr, bpp, bytes; null
             aims at the SSIMULACRA2 that ``quality`` stands for.
         tolerance: how near to the target is near enough, in the metric's units, a share of the target for
@@ -247,6 +248,8 @@ class Config:
         max_bytes: no result is larger; null for no limit.
         min_score: no result has a lower SSIMULACRA2; null for no limit.
         min_savings: percent of a source's bytes that a result must save to be worth its loss.
+        max_pixels: larger pictures are kept as they are; null for no limit.
+        again: compress also what this tool has compressed before.
         verify: what every output must pass before it is written: ``decode`` (opens elsewhere, right size),
             ``ssim`` or ``vgg`` (in addition at least as similar as the floor); auto: vgg on CUDA, else ssim.
         strip: which metadata is left out. The EXIF thumbnail, which shows the old picture, always is.
@@ -257,12 +260,15 @@ class Config:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     batch_size: int = 8
     jobs: int = 0
+    workers: int = 0
     target: str | None = None
     tolerance: float | None = None
     max_encodes: int = 8
     max_bytes: int | None = None
     min_score: float | None = None
     min_savings: float = 0.0
+    max_pixels: int | None = None
+    again: bool = False
     verify: VerifyMode = "auto"
     strip: StripMode = "none"
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -287,6 +293,9 @@ class Config:
         _require(0 <= self.min_savings < 100, "min_savings", self.min_savings, "percent, 0 to below 100")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "an integer >= 1")
         _require(self.jobs >= 0, "jobs", self.jobs, "an integer >= 0")
+        _require(self.workers >= 0, "workers", self.workers, "an integer >= 0")
+        most = self.max_pixels
+        _require(most is None or most > 0, "max_pixels", most, "a positive number")
 
     @property
     def threads(self) -> int:
@@ -302,7 +311,7 @@ class Config:
     def digest(self) -> str:
         """Names the settings that decide about bytes, in 12 hexadecimal digits."""
         settings = asdict(self)
-        for key in ("device", "batch_size", "jobs", "limits"):
+        for key in ("device", "batch_size", "jobs", "workers", "limits"):
             del settings[key]
         return hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:12]
 

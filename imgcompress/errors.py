@@ -18,6 +18,7 @@ class Reason(StrEnum):
     ANIMATED = "animated"
     SEVERAL_PICTURES = "several_pictures"
     METADATA_TOO_LARGE = "metadata_too_large"
+    MAX_PIXELS = "max_pixels"
     # skipped
     EXISTS = "exists"
     DONE = "done"
@@ -30,6 +31,7 @@ class Reason(StrEnum):
     WRITE_ERROR = "write_error"
     LIMITS_CONFLICT = "limits_conflict"
     OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
     INTERNAL_ERROR = "internal_error"
 
 

@@ -34,9 +34,11 @@ def folder(tmp_path: Path, photo: torch.Tensor) -> Path:
     return root
 
 
+QUICK = ("--device", "cpu", "--verify", "decode", "--max-encodes", "1", "--loop.rounds", "0")
+
+
 def recompress(folder: Path, *options: str) -> int:
-    fast = ("--device", "cpu", "--verify", "decode", "--max-encodes", "1", "--loop.rounds", "0")
-    return main(["recompress", str(folder), str(folder.parent / "out"), *fast, *options])
+    return main(["recompress", str(folder), str(folder.parent / "out"), *QUICK, *options])
 
 
 def error_of(capsys: pytest.CaptureFixture[str]) -> str:
@@ -176,9 +178,7 @@ def test_wrong_files_of_settings(
     assert named in error_of(capsys)
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["frobnicate"], ["recompress"], ["recompress", "only-one"], ["--frobnicate"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["recompress"], ["--frobnicate"]])
 def test_wrong_words(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert "error" in error_of(capsys)
@@ -346,18 +346,21 @@ def test_the_first_interrupt_finishes_what_is_in_flight(
     compress, handler = Compressor.compress, signal.getsignal(signal.SIGINT)
 
     def interrupted(self: Compressor, sources: list[Source], pool: object) -> object:
-        if sources:
+        if sources and signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             signal.raise_signal(signal.SIGINT)
         return compress(self, sources, pool)
 
     monkeypatch.setattr(Compressor, "compress", interrupted)
     assert recompress(folder, "--batch-size=1", "--limits.in-flight-megapixels=0.001") == 130
-    assert "interrupted; 2 files are left" in error_of(capsys)
-    assert [path.name for path in (tmp_path / "out").glob("*.jpg")] == ["0.jpg"]
+    assert "interrupted; the same command goes on" in error_of(capsys)
+    # The first was being computed, the second was decoded already.
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.jpg")) == ["0.jpg", "1.jpg"]
     assert signal.getsignal(signal.SIGINT) is handler
     monkeypatch.undo()
     assert recompress(folder) == 0
-    assert "1 skipped, 2 recompressed" in error_of(capsys)
+    assert "2 skipped, 1 recompressed" in error_of(capsys)
+    assert recompress(folder) == 0
+    assert "nothing to do" in error_of(capsys)
 
 
 def test_interrupted(
@@ -412,4 +415,36 @@ def test_a_selection(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert recompress(folder, "--include", "1.*", "2.*", "--sample=1", "--dry-run") == 0
     capsys.readouterr()
     assert recompress(folder, "--include", "nothing") == 2
-    assert "leaves none of 3 pictures" in error_of(capsys)
+    assert "selection leaves none" in error_of(capsys)
+
+
+def test_places_in_place(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, named in (
+        ([str(folder)], "DST"),
+        ([str(folder), str(tmp_path / "out"), "--in-place"], "no DST"),
+        ([str(folder), str(tmp_path / "out"), "--backup", str(tmp_path / "backup")], "--backup"),
+        ([str(folder), "--in-place", "--backup", str(folder / "backup")], "inside the source"),
+    ):
+        assert main(["recompress", *words]) == 2
+        assert named in error_of(capsys)
+
+
+def test_in_place(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = ["recompress", str(folder), "--in-place", "--backup", str(tmp_path / "backup"), *QUICK]
+    assert main(words) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "backup").iterdir()} == before
+    assert sorted(path.name for path in folder.glob("*.*g")) == ["0.jpg", "1.jpg", "2.jpg"]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "nothing to do" in error_of(capsys)
+
+
+def test_a_mark_left_out(folder: Path, tmp_path: Path) -> None:
+    assert recompress(folder, "--no-mark") == 0
+    assert b"imgcompress" not in (tmp_path / "out" / "0.jpg").read_bytes()
+
+
+def test_a_sample_tells_of_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recompress(folder, "--sample=2", "--dry-run") == 0
+    assert "of all 3 pictures" in error_of(capsys)

@@ -20,7 +20,7 @@ from imgcompress.records import FileRecord, Status
 
 FILE_NAME = "ledger.sqlite"
 LOCK_NAME = "lock.sqlite"
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     key BLOB PRIMARY KEY,
@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS pictures (
     bytes_in INTEGER,
     bytes_out INTEGER,
     seconds REAL NOT NULL,
-    record TEXT NOT NULL
+    record TEXT NOT NULL,
+    is_shard INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_status ON pictures (status, reason);
 """
@@ -57,6 +58,7 @@ class Row:
         confirmed: whether the output is known to be on disk.
         ours: checksums of all that this tool may have left in the output's place: while a file has one of
             them, it may be replaced.
+        is_shard: it stands for a file of many pictures, which have rows of their own as well.
     """
 
     key: str
@@ -68,6 +70,15 @@ class Row:
     output_sha256: str | None
     confirmed: bool
     ours: tuple[str, ...] = ()
+    is_shard: bool = False
+
+    @property
+    def replaces_source(self) -> bool:
+        """Whether it is of a run in place whose source, of another name than the output, is still to go.
+
+        The key is the output's then, and the source's otherwise.
+        """
+        return Path(self.key).name != Path(self.source).name
 
 
 class Ledger:
@@ -147,15 +158,24 @@ class Ledger:
         rows = self._fetch(f"{_SELECT} WHERE key = ?", (_bytes(key),))
         return _row(rows[0]) if rows else None
 
-    def put(self, rows: Iterable[Row]) -> None:
+    def put(self, rows: Iterable[Row], instead_of: str | None = None) -> None:
         """Adds or replaces rows; all of them reach the disk or none.
+
+        Args:
+            rows: what has been learned.
+            instead_of: a picture or shard whose row goes, and the rows of a shard's pictures with it.
 
         Raises:
             UsageError: the file cannot be written.
         """
         values = [_values(row) for row in rows]
-        marks = ", ".join("?" * 14)
+        marks = ", ".join("?" * 15)
         with self._explained("written"), self._mutex, self._connection:
+            if instead_of is not None:
+                self._connection.execute("DELETE FROM pictures WHERE key = ?", (_bytes(instead_of),))
+                self._connection.execute(
+                    "DELETE FROM pictures WHERE key > ? AND key < ?", _within(instead_of)
+                )
             self._connection.executemany(f"INSERT OR REPLACE INTO pictures VALUES ({marks})", values)
 
     def rows(self, statuses: Sequence[Status] = (), *, confirmed: bool = True) -> Iterator[Row]:
@@ -168,12 +188,28 @@ class Ledger:
         Raises:
             UsageError: the file cannot be read.
         """
-        # Page by page: a reader that dawdles must not hold back a run.
         wanted = tuple(status.value for status in statuses) or tuple(status.value for status in Status)
         marks = ", ".join("?" * len(wanted))
-        query = f"{_SELECT} WHERE confirmed = ? AND status IN ({marks}) AND key > ? ORDER BY key LIMIT 1000"
+        # Rows of shards that a run was killed at count: their outputs are half written.
+        condition = f"confirmed = ? AND status IN ({marks})" + (" AND NOT is_shard" if confirmed else "")
+        yield from self._pages(condition, (confirmed, *wanted))
+
+    def members(self, shard: str) -> Iterator[Row]:
+        """Rows of the pictures in a shard, in the order of their keys.
+
+        Args:
+            shard: its key.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        yield from self._pages("key > ? AND key < ?", _within(shard))
+
+    def _pages(self, condition: str, values: Sequence[object]) -> Iterator[Row]:
+        # Page by page: a reader that dawdles must not hold back a run.
+        query = f"{_SELECT} WHERE {condition} AND key > ? ORDER BY key LIMIT 1000"
         last = b""
-        while page := self._fetch(query, (confirmed, *wanted, last)):
+        while page := self._fetch(query, (*values, last)):
             yield from map(_row, page)
             last = page[-1][0]
 
@@ -185,7 +221,7 @@ class Ledger:
         """
         query = (
             "SELECT status, reason, count(*), total(bytes_in), total(bytes_out) FROM pictures "
-            "WHERE confirmed GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
+            "WHERE confirmed AND NOT is_shard GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
         )
         return [(*row[:3], int(row[3]), int(row[4])) for row in self._fetch(query, ())]
 
@@ -194,7 +230,8 @@ class Ledger:
             return self._connection.execute(query, values).fetchall()
 
 
-_SELECT = "SELECT key, source, stamp, content, settings, confirmed, output_sha256, ours, record FROM pictures"
+_COLUMNS = "key, source, stamp, content, settings, confirmed, output_sha256, ours, record, is_shard"
+_SELECT = f"SELECT {_COLUMNS} FROM pictures"
 
 
 def open_ledger(path: Path) -> Ledger:
@@ -212,9 +249,14 @@ def open_ledger(path: Path) -> Ledger:
     raise UsageError(f"{path}: there is no ledger")
 
 
-def sha256(data: bytes) -> str:
-    """The checksum by which the ledger knows contents."""
-    return hashlib.sha256(data).hexdigest()
+def checksum_of(path: Path) -> str:
+    """The checksum by which the ledger knows contents, SHA-256.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _values(row: Row) -> tuple[object, ...]:
@@ -234,11 +276,12 @@ def _values(row: Row) -> tuple[object, ...]:
         record.bytes_out,
         record.seconds,
         record.to_json().encode("utf-8", "backslashreplace").decode(),
+        row.is_shard,
     )
 
 
-def _row(values: tuple[bytes, bytes, str, str, str, int, str | None, str, str]) -> Row:
-    key, source, stamp, content, settings, confirmed, output_sha256, ours, record = values
+def _row(values: tuple[bytes, bytes, str, str, str, int, str | None, str, str, int]) -> Row:
+    key, source, stamp, content, settings, confirmed, output_sha256, ours, record, is_shard = values
     return Row(
         _text(key),
         _text(source),
@@ -249,7 +292,13 @@ def _row(values: tuple[bytes, bytes, str, str, str, int, str | None, str, str]) 
         output_sha256,
         bool(confirmed),
         tuple(ours.split()),
+        bool(is_shard),
     )
+
+
+def _within(shard: str) -> tuple[bytes, bytes]:
+    """Between which keys those of a shard's pictures lie: a slash, and what comes after it."""
+    return _bytes(shard + "/"), _bytes(shard + "0")
 
 
 def _bytes(text: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import TextIO
 
 from rich.console import Console
@@ -15,9 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from imgcompress.config import Config
-from imgcompress.errors import UsageError
-from imgcompress.image.buffers import BufferPool
+from imgcompress.dataset.sampling import Chosen, Estimate, estimate
+from imgcompress.dataset.sources import Listing
+from imgcompress.errors import Reason, UsageError
 from imgcompress.records import FileRecord, Status
+
+MOST_FAILURES = 100
+"""Failures that a summary shows; the report has all."""
 
 
 @dataclass
@@ -28,7 +33,9 @@ class Summary:
         statuses: how many files ended how.
         bytes_in, bytes_out: totals over the files that have an output of this run.
         megapixels: decoded, millions of pixels.
-        failures: the records of failed files.
+        failures: the records of the first ones.
+        done: how many were done already.
+        estimate: what a sample says of all pictures; None where all were taken.
         seconds: since the run began.
     """
 
@@ -37,13 +44,17 @@ class Summary:
     bytes_out: int = 0
     megapixels: float = 0.0
     failures: list[FileRecord] = field(default_factory=list)
+    done: int = 0
+    estimate: Estimate | None = None
     seconds: float = 0.0
 
     def add(self, record: FileRecord) -> None:
         """Counts one file."""
         self.statuses[record.status] += 1
+        self.done += record.reason is Reason.DONE
         if record.status is Status.FAILED:
-            self.failures.append(record)
+            if len(self.failures) < MOST_FAILURES:
+                self.failures.append(record)
         elif record.bytes_in is not None and record.bytes_out is not None:
             self.bytes_in += record.bytes_in
             self.bytes_out += record.bytes_out
@@ -59,11 +70,13 @@ class Summary:
         """Share of bytes saved, 0 to 1."""
         return 1.0 - self.bytes_out / self.bytes_in if self.bytes_in else 0.0
 
-    def show(self, console: Console, buffers: BufferPool) -> None:
-        """Prints the totals and every failure."""
+    def show(self, console: Console) -> None:
+        """Prints the totals and the first failures."""
         for record in self.failures:
             message = f"failed: {record.source}: {record.error}"
             console.print(message, markup=False, highlight=False, soft_wrap=True)
+        if (more := self.failed - len(self.failures)) > 0:
+            console.print(f"... and {more:,} more: imgcompress ledger DST --status failed")
         table = Table(show_header=False, box=None)
         counts = ", ".join(f"{count} {status.value}" for status, count in self.statuses.items())
         rate = self.megapixels / self.seconds if self.seconds else 0.0
@@ -71,72 +84,111 @@ class Summary:
         table.add_row("bytes", f"{self.bytes_in:,} -> {self.bytes_out:,} ({100 * self.saved:.1f} % saved)")
         table.add_row("time", f"{self.seconds:.1f} s, {rate:.2f} Mpx/s")
         table.add_row("peak memory", f"{peak_megabytes():,.0f} MB")
-        table.add_row("buffers", f"{buffers.allocations} allocated, {buffers.reuses} times reused")
+        if self.estimate is not None:
+            table.add_row("estimate", str(self.estimate))
         console.print(table)
+        if self.done == self.statuses.total():
+            console.print("nothing to do: an earlier run has done all of it")
 
 
 def peak_megabytes() -> float:
-    """The largest resident size of this process so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """The largest resident size so far of this process or of any worker that has ended, MB."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = max(resource.getrusage(one).ru_maxrss for one in who)
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def follow(
-    records: Iterable[FileRecord], total: int, config: Config, report: Path | None, console: Console
-) -> Summary:
+class Follower:
     """Takes records as they come: a progress bar, and the report if one is asked for.
 
     Args:
-        records: of a run.
-        total: how many will come.
         config: written beside the report, as ``NAME.config.yaml``.
         report: a file for one JSON line a record, replaced if it exists.
         console: where the bar is drawn.
-
-    Returns:
-        The totals.
-
-    Raises:
-        UsageError: the report cannot be written.
     """
-    try:
-        return _follow(records, total, config, report, console)
-    except OSError as error:
-        if report is None:
-            raise
-        raise UsageError(f"{report}: the report cannot be written: {error.strerror or error}") from error
 
-
-def _follow(
-    records: Iterable[FileRecord], total: int, config: Config, report: Path | None, console: Console
-) -> Summary:
-    summary = Summary()
-    started = time.perf_counter()
-    with ExitStack() as stack:
-        lines = stack.enter_context(_open_report(report, config)) if report is not None else None
-        progress = stack.enter_context(
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[saved]}"),
-                TimeRemainingColumn(),
-                console=console,
-            )
+    def __init__(self, config: Config, report: Path | None, console: Console) -> None:
+        self._config = config
+        self._report = report
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[saved]}"),
+            TimeRemainingColumn(),
+            console=console,
         )
-        task = progress.add_task("recompress", total=total, saved="")
-        for record in records:
-            summary.add(record)
-            summary.seconds = time.perf_counter() - started
-            if lines is not None:
-                lines.write(record.to_json() + "\n")
-                lines.flush()
-            saved = (summary.bytes_in - summary.bytes_out) / 1e6
-            rate = summary.megapixels / summary.seconds
-            progress.update(
-                task, advance=1, saved=f"{saved:.1f} MB saved ({100 * summary.saved:.0f} %), {rate:.1f} Mpx/s"
-            )
-    return summary
+        self._task = self._progress.add_task("recompress", total=None, saved="")
+
+    def advance(self, pictures: int) -> None:
+        """Moves the bar on."""
+        self._progress.advance(self._task, pictures)
+
+    def follow(
+        self,
+        records: Iterable[FileRecord],
+        listing: Listing | None = None,
+        chosen: Chosen | None = None,
+    ) -> Summary:
+        """Goes through a run.
+
+        Args:
+            records: of the run.
+            listing: what it goes through; None where that is not known.
+            chosen: the only ones that are computed; None for all.
+
+        Returns:
+            The totals.
+
+        Raises:
+            UsageError: the report cannot be written.
+        """
+        try:
+            return self._follow(records, listing, chosen)
+        except OSError as error:
+            if self._report is None:
+                raise
+            message = f"{self._report}: the report cannot be written: {error.strerror or error}"
+            raise UsageError(message) from error
+
+    def _follow(
+        self, records: Iterable[FileRecord], listing: Listing | None, chosen: Chosen | None
+    ) -> Summary:
+        summary, sampled = Summary(), []
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            lines = None
+            if self._report is not None:
+                lines = stack.enter_context(_open_report(self._report, self._config))
+            stack.enter_context(self._progress)
+            if chosen is not None:
+                self._progress.update(self._task, total=len(chosen.keys))
+            elif listing is not None:
+                Thread(target=self._count, args=(listing,), daemon=True).start()
+            for record in records:
+                summary.add(record)
+                if chosen is not None:
+                    sampled.append(record)
+                summary.seconds = time.perf_counter() - started
+                if lines is not None:
+                    lines.write(record.to_json() + "\n")
+                    lines.flush()
+                saved = (summary.bytes_in - summary.bytes_out) / 1e6
+                rate = summary.megapixels / summary.seconds
+                told = f"{saved:.1f} MB saved ({100 * summary.saved:.0f} %), {rate:.1f} Mpx/s"
+                self._progress.update(self._task, saved=told)
+        if chosen is not None and len(chosen.keys) < chosen.pictures:
+            summary.estimate = estimate(sampled, chosen)
+        return summary
+
+    def _count(self, listing: Listing) -> None:
+        """Meanwhile, so that nothing waits for it: how many there will be, where that can be told."""
+        total = 0
+        for entry in listing:
+            if entry.is_shard:
+                return
+            total += 1
+        self._progress.update(self._task, total=total)
 
 
 def _open_report(report: Path, config: Config) -> TextIO:

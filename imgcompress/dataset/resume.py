@@ -1,13 +1,13 @@
-"""What an earlier run has left for a picture: nothing to do, something to replace, or another's file."""
+"""What earlier runs have left: which pictures are done, and which files at their places are ours."""
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imgcompress import __version__
 from imgcompress.config import DEFAULT_WEIGHTS, Config
-from imgcompress.dataset.ledger import Ledger, Row, sha256
+from imgcompress.dataset.ledger import Ledger, Row, checksum_of
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image.write import is_temporary
@@ -20,6 +20,7 @@ TRANSIENT = frozenset(
         Reason.READ_ERROR,
         Reason.WRITE_ERROR,
         Reason.OUT_OF_MEMORY,
+        Reason.WORKER_DIED,
         Reason.INTERNAL_ERROR,
         Reason.TOO_LARGE,
     }
@@ -53,104 +54,93 @@ def stamp_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What an earlier run has left of an entry.
+
+    Attributes:
+        row: what the ledger knows of it.
+        is_done: whether nothing is left to do.
+        stamp, content: of the source; the content is empty where it need not be known.
+        ours: files at its places that earlier runs wrote for this source, with their checksums.
+        foreign: all other files there but the source itself.
+    """
+
+    row: Row | None = None
+    is_done: bool = False
+    stamp: str = ""
+    content: str = ""
+    ours: dict[Path, str] = field(default_factory=dict)
+    foreign: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class History:
     """Asks the ledger about entries.
 
     Attributes:
-        ledger: of the destination.
+        ledger: of the destination; None where nothing is known.
         settings: the run's own; rows of other settings are out of date.
         resume: whether what is done is left out.
+        again: whether what has been compressed in place before may be compressed once more.
     """
 
-    ledger: Ledger
+    ledger: Ledger | None
     settings: str
     resume: bool = True
+    again: bool = False
 
-    def is_done(self, entry: Entry, row: Row, *, stamp: str = "", content: str = "") -> bool:
-        """Whether the source is as it was, and its output and map are there.
+    def row(self, entry: Entry) -> Row | None:
+        """What the ledger knows of an entry.
 
-        Args:
-            entry: the picture.
-            row: what is known of it.
-            stamp: the source's as it is now, which counts where the source lies where it lay; or
-            content: its checksum.
+        Raises:
+            UsageError: the ledger cannot be read.
         """
-        if not self.resume or row.settings != self.settings or row.record.reason in TRANSIENT:
-            return False
-        is_same = row.content == content if content else is_of(entry, row) and row.stamp == stamp
-        if not is_same:
-            return False
-        if row.output_sha256 is None:
-            return True
-        if entry.map is not None and not entry.map.exists():
-            return False
-        output = output_path(entry, row.record)
-        if row.confirmed:
-            return _size(output) == row.record.bytes_out
-        return _checksum(output) == row.output_sha256
+        return None if self.ledger is None else self.ledger.find(entry.key)
 
+    def find(self, entry: Entry, row: Row | None) -> Found:
+        """Looks at an entry's source and its places; reads no more than it must.
 
-def clear_after_a_kill(ledger: Ledger) -> None:
-    """Removes temporary files from the folders that a run was writing to when it was killed."""
-    folders = {
-        Path(row.record.output).parent
-        for row in ledger.rows(confirmed=False)
-        if row.record.output is not None
-    }
-    for folder in folders:
-        with suppress(OSError):
-            for path in filter(is_temporary, list(folder.iterdir())):
-                path.unlink()
+        Raises:
+            OSError: the source cannot be looked at or read.
+            PictureError: a place cannot be looked at.
+        """
+        if self.ledger is None:
+            return Found(foreign=_look_at_places(entry, None)[1])
+        stamp = stamp_of(entry.source)
+        if row is None:
+            return Found(stamp=stamp, foreign=_look_at_places(entry, None)[1])
+        may_be_done = self._may_be_done(entry, row)
+        if (
+            may_be_done
+            and row.confirmed
+            and is_of(entry, row)
+            and row.stamp == stamp
+            and _is_there(entry, row)
+        ):
+            return Found(row, True, stamp)
+        ours, foreign = _look_at_places(entry, row)
+        content = checksum_of(entry.source)
+        is_same = content == row.content or (entry.in_place and content == row.output_sha256)
+        is_done = may_be_done and is_same and _is_there(entry, row)
+        return Found(row, is_done, stamp, content, ours, foreign)
+
+    def _may_be_done(self, entry: Entry, row: Row) -> bool:
+        """As far as can be told without a look at the source."""
+        if not self.resume or row.record.reason in TRANSIENT:
+            return False
+        if entry.in_place and row.record.status is Status.RECOMPRESSED and not self.again:
+            return True  # the source is our own output, whatever the settings were
+        return row.settings == self.settings
 
 
 def is_of(entry: Entry, row: Row) -> bool:
     """Whether a row is of this very source, and not of one of the same name elsewhere."""
-    return row.source == place_of(entry)
+    return row.source == place_of(entry.source)
 
 
-def place_of(entry: Entry) -> str:
-    """The source's path, wherever the run was started from."""
-    return os.fspath(entry.source.absolute())
-
-
-@dataclass(frozen=True)
-class Places:
-    """What lies where an entry's outputs go.
-
-    Attributes:
-        ours: files that earlier runs wrote for this source, unchanged since, and their checksums.
-        foreign: all other files there.
-    """
-
-    ours: dict[Path, str]
-    foreign: list[Path]
-
-
-def look_at_places(entry: Entry, row: Row | None) -> Places:
-    """Tells our files from others.
-
-    Args:
-        entry: the picture.
-        row: what is known of it.
-
-    Raises:
-        PictureError: a place cannot be looked at.
-    """
-    known = row.ours if row is not None and is_of(entry, row) else ()
-    places = Places({}, [])
-    for path in dict.fromkeys((entry.output, entry.copy)):
-        try:
-            if not os.path.lexists(path):
-                continue
-            checksum = sha256(path.read_bytes()) if known else ""
-        except OSError as error:
-            message = f"{path} cannot be looked at: {error.strerror}"
-            raise PictureError(Reason.WRITE_ERROR, message) from error
-        if checksum in known:
-            places.ours[path] = checksum
-        else:
-            places.foreign.append(path)
-    return places
+def place_of(path: Path) -> str:
+    """A file's path, wherever the run was started from."""
+    return os.fspath(path.absolute())
 
 
 def output_path(entry: Entry, record: FileRecord) -> Path:
@@ -158,24 +148,69 @@ def output_path(entry: Entry, record: FileRecord) -> Path:
     return entry.copy if record.status is Status.KEPT else entry.output
 
 
-def left_alone(entry: Entry, row: Row) -> FileRecord:
-    """The record of a picture that is done: a failure stays one, anything else was skipped."""
-    record = replace(row.record, source=str(entry.source), seconds=0.0)
-    if row.output_sha256 is None:
+def left_alone(row: Row, source: str, output: str | None) -> FileRecord:
+    """The record of a picture that is done: a failure stays one, anything else was skipped.
+
+    Args:
+        row: what is known of it.
+        source, output: as this run names them; None where there is no output.
+    """
+    record = replace(row.record, source=source, seconds=0.0)
+    if record.status is Status.FAILED:
         return record
-    output = str(output_path(entry, row.record))
     return replace(record, status=Status.SKIPPED, reason=Reason.DONE, output=output)
 
 
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+def clear_after_a_kill(ledger: Ledger) -> None:
+    """Removes what a run that was killed has left over.
+
+    Its temporary files go; a source that was replaced by an output of another name, and whose removal was
+    all that was missing, goes, too.
+    """
+    for row in ledger.rows(confirmed=False):
+        if row.record.output is None:
+            continue
+        output, source = Path(row.record.output), Path(row.source)
+        with suppress(OSError):
+            for path in filter(is_temporary, list(output.parent.iterdir())):
+                path.unlink()
+        if row.replaces_source:
+            with suppress(OSError):
+                if checksum_of(output) == row.output_sha256 and checksum_of(source) == row.content:
+                    source.unlink()
 
 
-def _checksum(path: Path) -> str | None:
-    try:
-        return sha256(path.read_bytes())
-    except OSError:
-        return None
+def _look_at_places(entry: Entry, row: Row | None) -> tuple[dict[Path, str], tuple[Path, ...]]:
+    """Which files there are ours, with their checksums, and which are not."""
+    known = row.ours if row is not None and is_of(entry, row) else ()
+    ours: dict[Path, str] = {}
+    foreign: list[Path] = []
+    for path in dict.fromkeys((entry.output, entry.copy)):
+        if path == entry.source:
+            continue
+        try:
+            if not os.path.lexists(path):
+                continue
+            checksum = checksum_of(path) if known else ""
+        except OSError as error:
+            message = f"{path} cannot be looked at: {error.strerror}"
+            raise PictureError(Reason.WRITE_ERROR, message) from error
+        if checksum in known:
+            ours[path] = checksum
+        else:
+            foreign.append(path)
+    return ours, tuple(foreign)
+
+
+def _is_there(entry: Entry, row: Row) -> bool:
+    """Whether the output and the map are there."""
+    if row.output_sha256 is None:
+        return True
+    if entry.map is not None and not entry.is_shard and not entry.map.exists():
+        return False
+    output = output_path(entry, row.record)
+    with suppress(OSError):
+        if row.confirmed:
+            return output.stat().st_size == row.record.bytes_out
+        return checksum_of(output) == row.output_sha256
+    return False

@@ -1,47 +1,35 @@
-"""Which files are candidates, and what their outputs are called."""
+"""Lists what there is to do, lazily and in a fixed order: a folder tree, the lines of a list, or one file."""
 
 import os
-import random
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
+from imgcompress.dataset.magic import HEAD_BYTES, begins_as_picture
+from imgcompress.dataset.names import SHARD_SUFFIXES, has_image_suffix, output_names
+from imgcompress.dataset.selection import Selection
 from imgcompress.errors import UsageError
-
-JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-IMAGE_SUFFIXES = JPEG_SUFFIXES | frozenset(
-    {".png", ".apng", ".webp", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".heic", ".heif", ".jxl", ".jp2"}
-)
-"""Files with these suffixes are candidates whatever they hold."""
 
 STATE_FOLDER = ".imgcompress"
 """Below a destination: what a run notes there; never a source."""
 
-_MAGIC_NUMBERS = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"II*\x00",
-    b"MM\x00*",
-    b"II+\x00",
-    b"MM\x00+",
-    b"GIF87a",
-    b"GIF89a",
-)
+LIST_SUFFIXES = frozenset({".txt", ".lst"})
+"""A source of one of these names has the path of a picture or shard in each line."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One candidate.
+    """One candidate: a picture, or a shard of many.
 
     Attributes:
         key: the source's path below the root, with slashes: what the ledger knows it by.
         source: the file.
-        output: where a JPEG made from it goes.
+        output: where a JPEG made from it goes; for a shard, the new shard.
         copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
         map: where its attention map goes; None for nowhere.
+        problem: why nothing may be written for it, if so.
     """
 
     key: str
@@ -49,147 +37,193 @@ class Entry:
     output: Path
     copy: Path
     map: Path | None = None
+    problem: str | None = None
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether it holds many pictures."""
+        return self.source.suffix.lower() in SHARD_SUFFIXES
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its output takes the source's own place."""
+        return self.copy == self.source
+
+    def key_of(self, output: Path) -> str:
+        """The key of a file beside the source."""
+        return self.key[: len(self.key) - len(self.source.name)] + output.name
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Which of the pictures found are candidates; outputs are named as if all were.
+class Listing:
+    """The candidates of a run. It may be gone through any number of times; nothing is remembered.
 
     Attributes:
-        include: globs of paths below the root, in which ``*`` stands for slashes too; one must match.
-        exclude: the same; none may match.
-        min_bytes: smaller files are left out.
-        limit: only so many, the first ones.
-        sample: only so many, drawn at random with a fixed seed, in their order.
-
-    Raises:
-        UsageError: a number is out of its range.
-    """
-
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
-    min_bytes: int = 0
-    limit: int | None = None
-    sample: int | None = None
-
-    def __post_init__(self) -> None:
-        for key, least in (("min_bytes", 0), ("limit", 1), ("sample", 1)):
-            value = getattr(self, key)
-            if value is not None and value < least:
-                raise UsageError(f"{key}: expected an integer >= {least}, got {value}")
-
-    def choose(self, entries: list[Entry]) -> list[Entry]:
-        """The candidates, in their order."""
-        chosen = [entry for entry in entries if self._takes(entry)][: self.limit]
-        if self.sample is None or self.sample >= len(chosen):
-            return chosen
-        drawn = sorted(random.Random(0).sample(range(len(chosen)), self.sample))
-        return [chosen[index] for index in drawn]
-
-    def _takes(self, entry: Entry) -> bool:
-        if not any(fnmatchcase(entry.key, glob) for glob in self.include):
-            return False
-        if any(fnmatchcase(entry.key, glob) for glob in self.exclude):
-            return False
-        try:
-            return self.min_bytes == 0 or entry.source.stat().st_size >= self.min_bytes
-        except OSError:
-            return True  # a line of the report says why it cannot be read
-
-
-def find_entries(
-    source: Path, destination: Path, selection: Selection | None = None, maps: Path | None = None
-) -> list[Entry]:
-    """Lists the candidates below a folder, or the one file, in sorted order, with their outputs.
-
-    Args:
-        source: a folder, searched recursively without following links to folders, or a single file.
-        destination: the folder that mirrors the tree.
-        selection: which of them; None for all.
-        maps: a folder that mirrors it with attention maps; None for none.
-
-    Returns:
-        At least one entry. An output keeps the source's name with the suffix ``.jpg``; a JPEG's own suffix
-        stays. Where two sources would claim one name, each one that does not bear the name already gets its
-        full name plus ``.jpg``. A map has the source's full name plus ``.png``.
+        source: a folder, searched recursively without following links to folders; a list, one path a line
+            (relative ones are below the list's folder; outputs of others keep their whole path); or a file.
+        destination: the folder that mirrors the tree; None for the source's own places.
+        selection: which of the files; ``limit`` and ``sample`` count pictures, and are the run's business.
+        maps: a folder that mirrors the tree with attention maps; None for none.
 
     Raises:
         UsageError: the source is missing, no picture is left, or the folders lie inside one another in a way
             that would mix sources and outputs.
     """
+
+    source: Path
+    destination: Path | None
+    selection: Selection = Selection()  # noqa: RUF009  # frozen
+    maps: Path | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            found = self.source.exists()
+            for folder, role in ((self.destination, "destination"), (self.maps, "folder of maps")):
+                if folder is not None:
+                    self._check_place(folder, role)
+        except OSError as error:
+            raise UsageError(f"{error.filename}: {error.strerror}") from error
+        if not found:
+            raise UsageError(f"{self.source}: no such file or folder")
+        self._check_maps()
+        if next(iter(self), None) is None:
+            if next(self._all(), None) is None:
+                raise UsageError(f"{self.source}: no pictures found")
+            raise UsageError(f"{self.source}: the selection leaves none of the pictures found")
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The candidates in sorted order, those of a list in its own."""
+        return (entry for entry in self._all() if self.selection.takes(entry.key, entry.source))
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the source names the files instead of holding them."""
+        return self.source.suffix.lower() in LIST_SUFFIXES and self.source.is_file()
+
+    @property
+    def root(self) -> Path:
+        """The folder below which the keys are."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    def _all(self) -> Iterator[Entry]:
+        if self.source.is_dir():
+            return self._below(self.source, Path())
+        if self.is_list:
+            return self._listed()
+        return iter([self._entry(self.source, Path(self.source.name), _Names((self.source.name,)))])
+
+    def _below(self, folder: Path, relative: Path) -> Iterator[Entry]:
+        names = _list_folder(folder)
+        if names.problem is not None:
+            # It becomes a line of the report: reading it fails with the reason.
+            place = folder if self.destination is None else self.destination / relative
+            yield Entry(relative.as_posix(), folder, place, place, problem=names.problem)
+        for name in sorted((*names.files, *names.folders)):
+            if name in names.outputs:
+                yield self._entry(folder / name, relative / name, names)
+            elif name != STATE_FOLDER:
+                yield from self._below(folder / name, relative / name)
+
+    def _listed(self) -> Iterator[Entry]:
+        with self.source.open(encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                if not (text := line.rstrip("\r\n")).strip():
+                    continue
+                path = self.root / text
+                # The name of its output is the one that a run over its whole folder gives it.
+                names = _list_folder_once(path.parent)
+                if path.name not in names.outputs:
+                    names = _Names((path.name,))
+                relative = Path(text).relative_to(Path(text).anchor)
+                yield self._entry(path, relative, names)
+
+    def _entry(self, source: Path, relative: Path, names: "_Names") -> Entry:
+        if self.destination is None:
+            output, copy = source.with_name(names.outputs[source.name]), source
+        else:
+            output = self.destination / relative.with_name(names.outputs[source.name])
+            copy = self.destination / relative
+        if source.suffix.lower() in SHARD_SUFFIXES:
+            output = copy
+        drawn = None if self.maps is None else self.maps / f"{relative}.png"
+        outputs = [path for path in (None if self.destination is None else output, drawn) if path]
+        problem = next(filter(None, (self._problem(source, path) for path in outputs)), None)
+        if ".." in relative.parts:
+            problem = "a path with '..' has no place below the destination"
+        return Entry(relative.as_posix(), source, output, copy, drawn, problem)
+
+    def _problem(self, source: Path, output: Path) -> str | None:
+        """A destination around the source, or links, may lead back to where sources are."""
+        folder = _resolved(output.parent)
+        if self.source.is_dir() and folder.is_relative_to(_resolved(self.source)):
+            return f"{output} lies inside the source {self.source}"
+        return f"{output} lies beside its source" if folder == _resolved(source.parent) else None
+
+    def _check_place(self, folder: Path, role: str) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder}: the {role} is not a folder")
+        root, target = self.root.resolve(), folder.resolve()
+        if target == root:
+            raise UsageError(f"{folder}: the {role} is the source's own folder")
+        if self.source.is_dir() and target.is_relative_to(root):
+            raise UsageError(f"{folder}: the {role} lies inside the source {self.source}")
+
+    def _check_maps(self) -> None:
+        """Where the tree of maps and the tree of outputs share a folder, one may hit the other."""
+        if self.maps is None or self.destination is None:
+            return
+        maps, outputs = self.maps.resolve(), self.destination.resolve()
+        for upper, lower in ((maps, outputs), (outputs, maps)):
+            if lower.is_relative_to(upper) and (self.root / lower.relative_to(upper)).exists():
+                raise UsageError(f"{self.maps}: maps there could replace outputs in {self.destination}")
+
+
+class _Names:
+    """The names in one folder.
+
+    Attributes:
+        outputs: of the candidates: what a JPEG made from each is called.
+        folders: that lie beside them.
+        problem: why the folder cannot be listed, if so.
+    """
+
+    def __init__(
+        self, files: tuple[str, ...], folders: tuple[str, ...] = (), problem: str | None = None
+    ) -> None:
+        self.outputs = output_names(files, folders)
+        self.folders = folders
+        self.problem = problem
+
+    @property
+    def files(self) -> Iterator[str]:
+        """The candidates."""
+        return iter(self.outputs)
+
+
+def _list_folder(folder: Path) -> _Names:
+    files, folders = [], []
     try:
-        found = source.exists()
-        _check_places(source, destination, "destination")
-        if maps is not None:
-            _check_places(source, maps, "folder of maps")
+        with os.scandir(folder) as found:
+            for item in found:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.name)
+                elif _is_candidate(Path(item.path)):
+                    files.append(item.name)
     except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}") from error
-    if not found:
-        raise UsageError(f"{source}: no such file or folder")
-    root = source if source.is_dir() else source.parent
-    files = sorted(_candidates(source)) if source.is_dir() else [source]
-    if not files:
-        raise UsageError(f"{source}: no pictures found")
-    relative = [file.relative_to(root) for file in files]
-    entries = [
-        Entry(name.as_posix(), file, destination / output, destination / name, maps and maps / f"{name}.png")
-        for file, name, output in zip(files, relative, _output_names(relative), strict=True)
-    ]
-    _check_no_file_is_hit(entries)
-    chosen = (selection or Selection()).choose(entries)
-    if not chosen:
-        raise UsageError(f"{source}: the selection leaves none of {len(entries)} pictures")
-    return chosen
+        return _Names((), problem=f"{folder}: {error.strerror}")
+    return _Names(tuple(sorted(files)), tuple(folders))
 
 
-def _check_places(source: Path, folder: Path, role: str) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: the {role} is not a folder")
-    root = source.resolve() if source.is_dir() else source.resolve().parent
-    target = folder.resolve()
-    if target == root:
-        raise UsageError(f"{folder}: the {role} is the source's own folder")
-    if source.is_dir() and target.is_relative_to(root):
-        raise UsageError(f"{folder}: the {role} lies inside the source {source}")
+_list_folder_once = lru_cache(maxsize=16)(_list_folder)
+_resolved = lru_cache(maxsize=256)(Path.resolve)
 
 
-def _check_no_file_is_hit(entries: list[Entry]) -> None:
-    """A destination around the source, or links within it, may lead back to a source; a map to an output."""
-    folders: dict[Path, Path] = {}
-
-    def place(path: Path) -> str:
-        # Only the folder: a write replaces a link itself, not what it leads to.
-        if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
-        return _folded(folders[path.parent] / path.name)
-
-    sources = {place(entry.source) for entry in entries}
-    outputs = {place(path) for entry in entries for path in (entry.output, entry.copy)}
-    for entry in entries:
-        for path in filter(None, (entry.output, entry.copy, entry.map)):
-            if place(path) in sources:
-                raise UsageError(f"{path}: the output of {entry.source} would replace a source")
-        if entry.map is not None and place(entry.map) in outputs:
-            raise UsageError(f"{entry.map}: the map of {entry.source} would replace an output")
-
-
-def _candidates(root: Path) -> Iterator[Path]:
-    unreadable: list[Path] = []
-    walk = os.walk(root, onerror=lambda error: unreadable.append(Path(error.filename)))
-    for folder, folders, names in walk:
-        if STATE_FOLDER in folders:
-            folders.remove(STATE_FOLDER)
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") and name.endswith(".tmp"):
-                continue  # an interrupted run's temporary file
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                if not _is_special(path):
-                    yield path
-            elif _has_magic_number(path):
-                yield path
-    # A folder that cannot be listed becomes a line of the report: reading it fails with the reason.
-    yield from unreadable
+def _is_candidate(path: Path) -> bool:
+    if path.name.startswith(".") and path.name.endswith(".tmp"):
+        return False  # an interrupted run's temporary file
+    if has_image_suffix(path.name) or path.suffix.lower() in SHARD_SUFFIXES:
+        return not _is_special(path)
+    return _has_magic_number(path)
 
 
 def _is_special(path: Path) -> bool:
@@ -205,37 +239,6 @@ def _has_magic_number(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            head = file.read(16)
+            return begins_as_picture(file.read(HEAD_BYTES))
     except OSError:
         return False
-    is_riff_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    is_avif = head[4:12] in (b"ftypavif", b"ftypavis")
-    return is_riff_webp or is_avif or head.startswith(_MAGIC_NUMBERS)
-
-
-def _output_names(names: list[Path]) -> list[Path]:
-    plain = [name if name.suffix.lower() in JPEG_SUFFIXES else name.with_suffix(".jpg") for name in names]
-    claims = Counter(_folded(path) for path in plain)
-    taken = {_folded(path) for name in names for path in (name, *name.parents)}
-    keeps = [
-        output == name or (claims[_folded(output)] == 1 and _folded(output) not in taken)
-        for name, output in zip(names, plain, strict=True)
-    ]
-    taken.update(claims)
-    return [
-        output if keep else _free_name(name, taken)
-        for name, output, keep in zip(names, plain, keeps, strict=True)
-    ]
-
-
-def _free_name(name: Path, taken: set[str]) -> Path:
-    output = name.with_name(name.name + ".jpg")
-    while _folded(output) in taken:
-        output = output.with_name(output.name + ".jpg")
-    taken.add(_folded(output))
-    return output
-
-
-def _folded(path: Path) -> str:
-    """Names that differ in case only are one file on some systems."""
-    return str(path).casefold()

@@ -4,25 +4,60 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from imgcompress.errors import PictureError, Reason
 
 _PREFIX, _SUFFIX = ".imgcompress-", ".tmp"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name in its folder, force it to disk, then rename it.
+@dataclass(frozen=True)
+class Like:
+    """Another file, whose permissions (and owner, where we may) a new one gets.
 
-    Readers see the old file or the new one, also after a power failure. Parent folders are created;
-    permissions are those of any new file.
+    Attributes:
+        stat: of the other file.
+        times: whether its times are taken over, too.
+    """
+
+    stat: os.stat_result
+    times: bool
+
+
+def write_atomically(path: Path, data: bytes, like: Like | None = None) -> None:
+    """Writes a file as :func:`atomic_file` does.
 
     Args:
         path: where to; a file there is replaced.
         data: its content.
+        like: whom it takes after; None for any new file's permissions.
 
     Raises:
         PictureError: WRITE_ERROR. No part of a file is left behind then.
+    """
+    with atomic_file(path, like) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path, like: Like | None = None) -> Iterator[BinaryIO]:
+    """Opens a file under a temporary name in its folder; at the end it is forced to disk and renamed.
+
+    Readers see the old file or the new one, also after a power failure. Parent folders are created.
+
+    Args:
+        path: where to; a file there is replaced.
+        like: whom it takes after; None for any new file's permissions.
+
+    Returns:
+        The file, open for writing.
+
+    Raises:
+        PictureError: WRITE_ERROR. No part of a file is left behind then, nor after any other error inside.
     """
     # A leading dot and this suffix keep it from being taken for a picture by another run.
     temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
@@ -30,9 +65,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
+            if like is not None:
+                _dress(temporary, like)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -47,6 +84,16 @@ def write_atomically(path: Path, data: bytes) -> None:
 def is_temporary(path: Path) -> bool:
     """Whether a file has a name that only an interrupted write leaves behind."""
     return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+def _dress(path: Path, like: Like) -> None:
+    stat = like.stat
+    if hasattr(os, "chown"):
+        with contextlib.suppress(PermissionError):
+            os.chown(path, stat.st_uid, stat.st_gid)
+    path.chmod(stat.st_mode & 0o7777)
+    if like.times:
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 def _force_folder(folder: Path) -> None:

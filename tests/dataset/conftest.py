@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from imgcompress.dataset import runner
+from imgcompress.dataset import files
 from imgcompress.errors import PictureError, Reason
 
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """While it is entered, 2.jpg cannot be written."""
-    write = runner.write_atomically
+    write = files.write_atomically
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, *rest: object) -> None:
         if path.name == "2.jpg":
             raise PictureError(Reason.WRITE_ERROR, "2.jpg cannot be written: No space left on device")
-        write(path, data)
+        write(path, *rest)
 
     @contextmanager
     def entered() -> Iterator[None]:
         with monkeypatch.context() as patch:
-            patch.setattr(runner, "write_atomically", full)
+            patch.setattr(files, "write_atomically", full)
             yield
 
     return entered

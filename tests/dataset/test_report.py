@@ -2,6 +2,7 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ import yaml
 from rich.console import Console
 
 from imgcompress.config import Config, load_config
-from imgcompress.dataset.report import Summary, follow, peak_megabytes
+from imgcompress.dataset.report import Follower, Summary, peak_megabytes
 from imgcompress.errors import Reason, UsageError
-from imgcompress.image.buffers import BufferPool
 from imgcompress.records import FileRecord, Status
 
 RECORDS = [
@@ -28,6 +28,10 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=60)
 
 
+def follow(records: Iterable[FileRecord], config: Config, report: Path | None, console: Console) -> Summary:
+    return Follower(config, report, console).follow(records)
+
+
 def text(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -35,7 +39,7 @@ def text(console: Console) -> str:
 
 def test_the_report_has_a_line_a_record_and_the_settings_beside_it(tmp_path: Path) -> None:
     report, config = tmp_path / "new" / "report.jsonl", Config(quality=31)
-    summary = follow(iter(RECORDS), 4, config, report, console())
+    summary = follow(iter(RECORDS), config, report, console())
     lines = report.read_text(encoding="utf-8").splitlines()
     assert lines == [record.to_json() for record in RECORDS]
     assert load_config(tmp_path / "new" / "report.config.yaml") == config
@@ -64,14 +68,14 @@ def test_lines_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
             yield record
             seen.append(len(report.read_text(encoding="utf-8").splitlines()))
 
-    follow(records(), 4, Config(), report, console())
+    follow(records(), Config(), report, console())
     assert seen == [1, 2, 3, 4]
 
 
 def test_an_old_report_is_replaced(tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     report.write_text("old\n" * 100)
-    follow(iter(RECORDS[:1]), 1, Config(), report, console())
+    follow(iter(RECORDS[:1]), Config(), report, console())
     assert len(report.read_text().splitlines()) == 1
 
 
@@ -80,7 +84,7 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     record = FileRecord(name, None, Status.FAILED, Reason.DECODE_ERROR, error="damaged")
     report = tmp_path / "report.jsonl"
-    follow(iter([record]), 1, Config(), report, console())
+    follow(iter([record]), Config(), report, console())
     values = json.loads(report.read_text(encoding="utf-8"))
     assert os.fsencode(values["source"]) == b"caf\xe9.png"
 
@@ -91,7 +95,7 @@ def test_a_report_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch
     (tmp_path / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="the report cannot be written"):
-        follow(iter(RECORDS), 4, Config(), Path(place), console())
+        follow(iter(RECORDS), Config(), Path(place), console())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
@@ -100,7 +104,7 @@ def test_a_disk_that_fills_up_during_the_run(tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     report.symlink_to("/dev/full")
     with pytest.raises(UsageError, match=r"report\.jsonl: the report cannot be written: No space left"):
-        follow(iter(RECORDS), 4, Config(), report, console())
+        follow(iter(RECORDS), Config(), report, console())
 
 
 def test_other_errors_are_not_taken_for_the_reports(tmp_path: Path) -> None:
@@ -109,33 +113,30 @@ def test_other_errors_are_not_taken_for_the_reports(tmp_path: Path) -> None:
         raise OSError("something else")
 
     with pytest.raises(OSError, match="something else"):
-        follow(records(), 4, Config(), None, console())
+        follow(records(), Config(), None, console())
 
 
 def test_the_summary_in_words() -> None:
-    summary = follow(iter(RECORDS), 4, Config(), None, console())
+    summary = follow(iter(RECORDS), Config(), None, console())
     shown = console()
-    buffers = BufferPool()
-    buffers.allocations, buffers.reuses = 2, 40
-    summary.show(shown, buffers)
+    summary.show(shown)
     output = text(shown)
     assert "failed: c.png: the file is [red]damaged[/]\n" in output
     assert "1 recompressed, 1 kept, 1 failed, 1 skipped" in output
     assert "4,500 -> 1,500 (66.7 % saved)" in output
-    assert "2 allocated, 40 times reused" in output
 
 
 def test_a_failure_is_one_line_however_long() -> None:
     summary = Summary()
     summary.add(FileRecord("f" * 90 + ".png", None, Status.FAILED, Reason.READ_ERROR, error="gone"))
     shown = console()
-    summary.show(shown, BufferPool())
+    summary.show(shown)
     assert text(shown).splitlines()[0] == f"failed: {'f' * 90}.png: gone"
 
 
 def test_the_summary_of_nothing() -> None:
-    summary = follow(iter([]), 0, Config(), None, console())
-    summary.show(console(), BufferPool())
+    summary = follow(iter([]), Config(), None, console())
+    summary.show(console())
     assert (summary.failed, summary.saved, summary.bytes_in) == (0, 0, 0)
 
 
@@ -144,7 +145,7 @@ def test_seconds_are_those_of_the_run() -> None:
         time.sleep(0.02)
         yield RECORDS[0]
 
-    assert follow(records(), 1, Config(), None, console()).seconds >= 0.02
+    assert follow(records(), Config(), None, console()).seconds >= 0.02
 
 
 def test_peak_memory_counts_what_was_held() -> None:

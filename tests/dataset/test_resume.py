@@ -15,11 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-import imgcompress.dataset.runner as module
+import imgcompress.dataset.pipeline as module
 from imgcompress.config import Config, LimitsConfig, LoopConfig, PerceptionConfig
+from imgcompress.dataset import files, resume
 from imgcompress.dataset.ledger import Ledger
-from imgcompress.dataset.runner import Runner, RunOptions
-from imgcompress.dataset.sources import STATE_FOLDER, find_entries
+from imgcompress.dataset.options import RunOptions
+from imgcompress.dataset.runner import Runner
+from imgcompress.dataset.sources import STATE_FOLDER, Listing
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.records import FileRecord
 
@@ -69,7 +71,7 @@ def run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     def again(config: Config = CONFIG, **options: bool) -> list[FileRecord]:
         again.computed = 0  # type: ignore[attr-defined]
         run_options = RunOptions(state=tmp_path / "out" / STATE_FOLDER, **options)
-        return list(Runner(config, run_options).run(find_entries(folder, tmp_path / "out")))
+        return list(Runner(config, run_options).run(Listing(folder, tmp_path / "out")))
 
     monkeypatch.setattr(module, "read_picture", counting)
     return again
@@ -138,7 +140,7 @@ def test_a_missing_output_is_made_again(run: Run, tmp_path: Path) -> None:
 def test_a_missing_map_is_drawn(run: Run, folder: Path, tmp_path: Path) -> None:
     run()
     before = outputs(tmp_path / "out")
-    entries = find_entries(folder, tmp_path / "out", maps=tmp_path / "maps")
+    entries = Listing(folder, tmp_path / "out", maps=tmp_path / "maps")
     options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
     assert words(list(Runner(CONFIG, options).run(entries))) == FIRST
     assert len(outputs(tmp_path / "maps")) == 5 and outputs(tmp_path / "out") == before
@@ -165,7 +167,7 @@ def test_another_source_of_the_same_name_replaces_nothing(
     options = RunOptions(state=tmp_path / "out" / STATE_FOLDER)
 
     def run_moved() -> list[str]:
-        entries = find_entries(tmp_path / "moved", tmp_path / "out")
+        entries = Listing(tmp_path / "moved", tmp_path / "out")
         return words(list(Runner(CONFIG, options).run(entries)))
 
     assert run_moved() == ["skipped exists", *SECOND[1:]]
@@ -199,22 +201,22 @@ def test_after_a_passing_fault_our_output_is_still_ours(
         (folder / "0.png").symlink_to(tmp_path / "nowhere")
     elif fault == "unlistable":
 
-        def unreadable(path: Path) -> bytes:
+        def unreadable(path: Path) -> str:
             if path == tmp_path / "out" / "0.jpg":
                 raise PermissionError(13, "Permission denied")
-            return read(path)
+            return checksum(path)
 
-        read = Path.read_bytes
-        monkeypatch.setattr(Path, "read_bytes", unreadable)
+        checksum = resume.checksum_of
+        monkeypatch.setattr(resume, "checksum_of", unreadable)
     else:
 
-        def not_forced(path: Path, data: bytes) -> None:
-            write(path, data)
+        def not_forced(path: Path, *rest: object) -> None:
+            write(path, *rest)
             if path.name == "0.jpg":
                 raise PictureError(Reason.WRITE_ERROR, "the folder cannot be forced to disk")
 
-        write = module.write_atomically
-        monkeypatch.setattr(module, "write_atomically", not_forced)
+        write = files.write_atomically
+        monkeypatch.setattr(files, "write_atomically", not_forced)
     assert words(run(coarser))[0] == ("failed read_error" if fault == "gone" else "failed write_error")
     monkeypatch.undo()
     if fault == "gone":
@@ -231,7 +233,7 @@ def test_the_same_stamp_elsewhere_is_no_proof(tmp_path: Path) -> None:
         os.utime(tmp_path / name / "x.bmp.tif", ns=(0, 0))
     options = RunOptions(state=tmp_path / "both" / STATE_FOLDER)
     for name, expected in (("a", "recompressed smaller"), ("b", "skipped exists"), ("a", "skipped done")):
-        entries = find_entries(tmp_path / name, tmp_path / "both")
+        entries = Listing(tmp_path / name, tmp_path / "both")
         assert words(list(Runner(CONFIG, options).run(entries))) == [expected]
 
 
@@ -311,10 +313,12 @@ def test_a_row_without_its_confirmation(run: Run, tmp_path: Path, *, is_written:
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-import imgcompress.dataset.runner as runner
+import imgcompress.dataset.files as files
+from imgcompress.dataset.options import RunOptions
+from imgcompress.dataset.runner import Runner
 from imgcompress.config import Config, LoopConfig
 from imgcompress.dataset.ledger import Ledger
-from imgcompress.dataset.sources import STATE_FOLDER, find_entries
+from imgcompress.dataset.sources import STATE_FOLDER, Listing
 source, destination, place, left = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 config = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
 
@@ -334,15 +338,15 @@ def mortal(owner, name, after):
 owner, name, when = {
     "before a row": (Ledger, "put", False),
     "after a row": (Ledger, "put", True),
-    "before a file": (runner, "write_atomically", False),
-    "after a file": (runner, "write_atomically", True),
+    "before a file": (files, "write_atomically", False),
+    "after a file": (files, "write_atomically", True),
     "in a file": (os, "fsync", False),
     "before the rename": (Path, "replace", False),
     "nowhere": (Path, "samefile", True),
 }[place]
 mortal(owner, name, when)
-options = runner.RunOptions(state=destination / STATE_FOLDER)
-for record in runner.Runner(config, options).run(find_entries(source, destination)):
+options = RunOptions(state=destination / STATE_FOLDER)
+for record in Runner(config, options).run(Listing(source, destination)):
     print(record.status, record.reason, flush=True)
 """
 

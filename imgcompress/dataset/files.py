@@ -1,0 +1,257 @@
+"""Pictures that are files of their own: what is to be done for each, and how its output is written."""
+
+import hashlib
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imgcompress.compressor import as_picture_error
+from imgcompress.dataset.blobs import FileBlob
+from imgcompress.dataset.ledger import Row, checksum_of
+from imgcompress.dataset.options import RunOptions
+from imgcompress.dataset.pipeline import Computed, Job, failed
+from imgcompress.dataset.resume import (
+    Found,
+    History,
+    is_of,
+    left_alone,
+    output_path,
+    place_of,
+    stamp_of,
+)
+from imgcompress.dataset.sources import Entry
+from imgcompress.errors import PictureError, Reason
+from imgcompress.image.write import Like, write_atomically
+from imgcompress.records import FileRecord, Status
+
+MOST_CHECKSUMS = 8
+"""Contents of ours that the ledger remembers for a picture; more come only of failed writes."""
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """A file on its way through the run.
+
+    Attributes:
+        entry: the candidate.
+        found: what earlier runs have left of it.
+        job: what is to be computed; None where it is left alone or has failed already.
+        left: its record where it is left alone.
+        error: why it has failed already.
+    """
+
+    entry: Entry
+    found: Found
+    job: Job | None = None
+    left: FileRecord | None = None
+    error: PictureError | None = None
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """How a file ends, and the bytes that are to be written for it.
+
+    Attributes:
+        task: what it was.
+        record: for the report.
+        content, stamp: of the source, as far as they are known.
+        data: None where nothing is to be written, or its writing has failed.
+        checksum: of the bytes; where their writing has failed, too: they may be there all the same.
+        map: the attention map's file, if one is to be written.
+    """
+
+    task: FileTask
+    record: FileRecord
+    content: str
+    stamp: str
+    data: bytes | None = None
+    checksum: str | None = None
+    map: bytes | None = None
+
+    def failed(self, error: PictureError) -> "FileResult":
+        """The same without an output."""
+        return replace(self, record=failed_record(self.record, error), data=None)
+
+
+def failed_record(record: FileRecord, error: PictureError) -> FileRecord:
+    """The same without an output."""
+    return replace(
+        record, output=None, bytes_out=None, status=Status.FAILED, reason=error.reason, error=str(error)
+    )
+
+
+def record_of(source: str, computed: Computed) -> FileRecord:
+    """What the report says of a picture before its output has a place."""
+    outcome = computed.outcome
+    return FileRecord(
+        source=source,
+        output=None,
+        status=outcome.status,
+        reason=outcome.reason,
+        format=outcome.format,
+        width=computed.width,
+        height=computed.height,
+        bytes_in=computed.bytes_in,
+        scores=outcome.scores,
+        settings=outcome.settings,
+        seconds=computed.seconds,
+        error=outcome.error,
+    )
+
+
+class Files:
+    """Looks files up before they are computed, and writes their outputs. Threads may share it.
+
+    Args:
+        history: of the destination.
+        options: what may be touched.
+    """
+
+    def __init__(self, history: History, options: RunOptions) -> None:
+        self._history = history
+        self._options = options
+
+    def look_up(self, entry: Entry) -> FileTask:
+        """Decides whether a file is to be computed."""
+        found = Found(self._history.row(entry))
+        try:
+            if entry.problem is not None:
+                raise PictureError(Reason.WRITE_ERROR, entry.problem)
+            found = self._history.find(entry, found.row)
+        except OSError as error:
+            return FileTask(entry, found, error=PictureError(Reason.READ_ERROR, error.strerror or str(error)))
+        except PictureError as error:
+            return FileTask(entry, found, error=error)
+        if found.is_done and found.row is not None:
+            output = str(output_path(entry, found.row.record))
+            return FileTask(entry, found, left=left_alone(found.row, str(entry.source), output))
+        if found.foreign and not self._options.overwrite:
+            record = FileRecord(str(entry.source), str(found.foreign[0]), Status.SKIPPED, Reason.EXISTS)
+            return FileTask(entry, found, left=record)
+        return FileTask(entry, found, Job(FileBlob(entry.source), draws_map=entry.map is not None))
+
+    def result(self, task: FileTask, computed: Computed | None) -> FileResult:
+        """Joins what was found with what was computed."""
+        if task.left is not None:
+            return FileResult(task, task.left, task.found.content, task.found.stamp)
+        if computed is None:
+            assert task.error is not None
+            computed = failed(task.error)
+        record, outcome = record_of(str(task.entry.source), computed), computed.outcome
+        content = computed.content or task.found.content
+        if outcome.data is None:
+            return FileResult(task, record, content, task.found.stamp)
+        output = str(output_path(task.entry, record))
+        record = replace(record, output=output, bytes_out=len(outcome.data))
+        return FileResult(
+            task, record, content, task.found.stamp, outcome.data, computed.checksum, computed.map
+        )
+
+    def write(self, result: FileResult) -> FileResult:
+        """Writes an output, and what goes with it."""
+        if self._options.dry_run:
+            return result
+        if result.data is not None:
+            started = time.perf_counter()
+            try:
+                stamp = self._write(result, result.data)
+            except Exception as error:
+                return result.failed(as_picture_error(error))
+            seconds = result.record.seconds + time.perf_counter() - started
+            result = replace(result, record=replace(result.record, seconds=seconds), stamp=stamp)
+        self._remove_others(result)
+        return result
+
+    def _write(self, result: FileResult, data: bytes) -> str:
+        """Returns the stamp of what is the source from now on."""
+        entry, record = result.task.entry, result.record
+        assert record.output is not None
+        output = Path(record.output)
+        # The map first: once the output is there, a rerun skips the picture.
+        if entry.map is not None and result.map is not None:
+            write_atomically(entry.map, result.map)
+        if entry.in_place and record.status is Status.KEPT:
+            return result.stamp
+        if entry.in_place:
+            self._back_up(entry, result.content)
+        like = None
+        if entry.in_place or self._options.keep_times:
+            like = Like(entry.source.stat(), self._options.keep_times)
+        write_atomically(output, data, like)
+        if entry.in_place and output != entry.source:
+            entry.source.unlink()
+        return stamp_of(output) if entry.in_place else result.stamp
+
+    def _back_up(self, entry: Entry, content: str) -> None:
+        """The last look at a source before it is replaced: has it changed meanwhile, it stays."""
+        data = entry.source.read_bytes()
+        if hashlib.sha256(data).hexdigest() != content:
+            raise PictureError(Reason.WRITE_ERROR, "the source has changed since it was read")
+        if self._options.backup is None:
+            return
+        place = self._options.backup / entry.key
+        if place.exists():
+            if checksum_of(place) == content:
+                return
+            raise PictureError(Reason.WRITE_ERROR, f"{place}: another file is there already")
+        write_atomically(place, data, Like(entry.source.stat(), times=True))
+
+    def _remove_others(self, result: FileResult) -> None:
+        """Earlier outputs of ours under another suffix, once the picture has one that is up to date."""
+        if result.record.output is None or result.record.reason is Reason.EXISTS:
+            return
+        for path in result.task.found.ours:
+            if path != Path(result.record.output):
+                with suppress(OSError):  # it does no harm
+                    path.unlink()
+
+    def intent(self, result: FileResult) -> Row | None:
+        """For the ledger, before the output is written: what it will be."""
+        return None if result.data is None else self._row(result, confirmed=False)
+
+    def confirmation(self, result: FileResult) -> Row | None:
+        """For the ledger, after it: what is there. None where it has nothing to learn."""
+        task, known = result.task, result.task.found.row
+        if task.left is None:
+            return self._row(result, confirmed=True)
+        if known is None or task.left.reason is Reason.EXISTS:
+            return None
+        place = place_of(task.entry.source)
+        if known.confirmed and (known.stamp, known.source) == (task.found.stamp, place):
+            return None
+        return replace(known, stamp=task.found.stamp, source=place, confirmed=True)
+
+    def gone(self, result: FileResult) -> str | None:
+        """The key of a row whose source has been replaced by an output of another name; None for none."""
+        entry, output = result.task.entry, result.record.output
+        is_gone = entry.in_place and result.data is not None and output != str(entry.source)
+        return entry.key if is_gone and result.task.found.row is not None else None
+
+    def _row(self, result: FileResult, *, confirmed: bool) -> Row:
+        task, record = result.task, result.record
+        entry, known = task.entry, task.found.row
+        output = None if result.data is None else result.checksum
+        before = known.ours if known is not None and is_of(entry, known) else ()
+        # What may be on disk: after a failure anything that was there or was about to be.
+        ours = (output,) if confirmed and output is not None else (*before, result.checksum)
+        kept = tuple(dict.fromkeys(checksum for checksum in ours if checksum))[-MOST_CHECKSUMS:]
+        row = Row(
+            entry.key,
+            place_of(entry.source),
+            result.stamp,
+            result.content,
+            self._history.settings,
+            record,
+            output,
+            confirmed,
+            kept,
+        )
+        if not entry.in_place or output is None:
+            return row
+        assert record.output is not None
+        row = replace(row, key=entry.key_of(Path(record.output)))
+        if not confirmed:
+            return row
+        # From now on the output is the source.
+        return replace(row, source=place_of(Path(record.output)), content=output)

@@ -1,0 +1,252 @@
+"""Shards on their way through a run: the new file appears when its last picture is done, or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from imgcompress.compressor import as_picture_error
+from imgcompress.dataset.files import MOST_CHECKSUMS, failed_record, record_of
+from imgcompress.dataset.ledger import Row, checksum_of
+from imgcompress.dataset.options import RunOptions
+from imgcompress.dataset.pipeline import Computed, Job, failed
+from imgcompress.dataset.resume import TRANSIENT, Found, History, is_of, left_alone, place_of, stamp_of
+from imgcompress.dataset.shards import Member, ShardWriter, open_shard
+from imgcompress.dataset.sources import Entry
+from imgcompress.errors import PictureError, Reason
+from imgcompress.image.write import Like, atomic_file
+from imgcompress.records import FileRecord, Status
+
+
+@dataclass(frozen=True)
+class MemberTask:
+    """A picture of a shard on its way through the run; without a job it has failed already."""
+
+    run: "ShardRun"
+    member: Member
+    job: Job | None
+
+
+@dataclass(frozen=True)
+class ShardEnd:
+    """Comes after the last picture of a shard."""
+
+    run: "ShardRun"
+    job: None = None
+
+
+@dataclass(frozen=True)
+class LeftMember:
+    """A picture of a shard that is done."""
+
+    record: FileRecord
+    job: None = None
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What is known of a picture that waits for the rest of its shard."""
+
+    member: Member
+    record: FileRecord
+    content: str
+    checksum: str | None
+
+
+def left_members(entry: Entry, history: History) -> Iterator[LeftMember]:
+    """The pictures of a shard that is done, as the ledger has them."""
+    assert history.ledger is not None
+    for row in history.ledger.members(entry.key):
+        name = row.key[len(entry.key) + 1 :]
+        yield LeftMember(left_alone(row, f"{entry.source}/{name}", f"{entry.output}/{name}"))
+
+
+class ShardRun:
+    """One shard from its first picture to its end.
+
+    Args:
+        entry: the shard.
+        found: what earlier runs have left of it.
+        history: of the destination.
+        options: what may be touched.
+    """
+
+    def __init__(self, entry: Entry, found: Found, history: History, options: RunOptions) -> None:
+        self._entry = entry
+        self._found = found
+        self._history = history
+        self._options = options
+        self._file = ExitStack()
+        self._writing = ExitStack()
+        self._target: BinaryIO | None = None
+        self._writer: ShardWriter | None = None
+        self._done: list[_Done] = []
+        self._error: PictureError | None = None
+
+    def tasks(self) -> Iterator[MemberTask | ShardEnd]:
+        """What is to be computed, and the end. Closed before that, it gives the new file up."""
+        chosen = self._options.chosen
+        try:
+            shard = open_shard(self._entry.source)
+            if not self._options.dry_run:
+                self._target = self._file.enter_context(atomic_file(self._entry.output, self._like()))
+                self._writer = self._writing.enter_context(shard.rewrite(self._target))
+            for member in shard.members():
+                if chosen is None or f"{self._entry.key}/{member.key}" in chosen.keys:
+                    usable = member.problem is None and member.blob is not None
+                    yield MemberTask(self, member, Job(member.blob) if usable and member.blob else None)
+        except OSError as error:
+            self._fail(PictureError(Reason.READ_ERROR, error.strerror or str(error)))
+        except Exception as error:
+            self._fail(as_picture_error(error))
+        except GeneratorExit:
+            self.abort()
+            raise
+        yield ShardEnd(self)
+
+    def add(self, task: MemberTask, computed: Computed | None) -> None:
+        """Takes in the next picture."""
+        member = task.member
+        if computed is None:
+            computed = failed(PictureError(Reason.DECODE_ERROR, member.problem or "the row has no picture"))
+        record = record_of(f"{self._entry.source}/{member.key}", computed)
+        outcome = computed.outcome
+        is_new = outcome.status in (Status.RECOMPRESSED, Status.OPTIMIZED)
+        size = record.bytes_in
+        if outcome.data is not None:
+            size = len(outcome.data)
+        record = replace(record, output=f"{self._entry.output}/{member.key}", bytes_out=size)
+        self._done.append(_Done(member, record, computed.content, computed.checksum))
+        if self._writer is None or self._error is not None:
+            return
+        try:
+            suffix = ".jpg" if outcome.status is Status.RECOMPRESSED else None
+            self._writer.add(member, outcome.data if is_new else None, suffix)
+        except Exception as error:
+            self._fail(_as_write_error(error))
+
+    def finish(self) -> list[FileRecord]:
+        """Completes the new file. All its pictures have failed where that cannot be done.
+
+        Returns:
+            The records of its pictures; one of the shard itself where it has none because of an error.
+        """
+        if self._error is None and not self._options.dry_run:
+            try:
+                self._complete()
+            except Exception as error:
+                self._fail(_as_write_error(error))
+        if self._error is None:
+            return [done.record for done in self._done]
+        records = [failed_record(done.record, self._error) for done in self._done]
+        record = failed_record(
+            FileRecord(str(self._entry.source), None, Status.FAILED, Reason.READ_ERROR), self._error
+        )
+        if not self._options.dry_run:
+            self._note(self._row(record, None, confirmed=True))
+        return records or [record]
+
+    def abort(self) -> None:
+        """Gives up: nothing of the new file stays."""
+        aborted = InterruptedError("given up")
+        for stack in (self._writing, self._file):
+            with suppress(
+                Exception
+            ):  # a half-written file that cannot even be closed is removed all the same
+                stack.__exit__(type(aborted), aborted, None)
+
+    def _fail(self, error: PictureError) -> None:
+        self._error = self._error or error
+        self.abort()
+
+    def _like(self) -> Like | None:
+        if self._entry.in_place or self._options.keep_times:
+            return Like(self._entry.source.stat(), self._options.keep_times)
+        return None
+
+    def _complete(self) -> None:
+        entry = self._entry
+        self._writing.close()
+        assert self._target is not None
+        self._target.flush()
+        temporary = Path(self._target.name)
+        checksum, content = checksum_of(temporary), checksum_of(entry.source)
+        if stamp_of(entry.source) != self._found.stamp and self._history.ledger is not None:
+            raise PictureError(Reason.READ_ERROR, "the shard has changed while it was read")
+        record = self._record(temporary.stat().st_size)
+        self._note(self._row(record, checksum, confirmed=False, content=content))
+        if entry.in_place and self._options.backup is not None:
+            _copy(entry.source, self._options.backup / entry.key)
+        self._file.close()
+        row = self._row(record, checksum, confirmed=True, content=content)
+        if entry.in_place:
+            row = replace(row, stamp=stamp_of(entry.output), content=checksum)
+        rows = [self._member_row(done) for done in self._done]
+        if self._history.ledger is not None:
+            self._history.ledger.put([row, *rows], instead_of=entry.key)
+
+    def _record(self, size: int) -> FileRecord:
+        """Of the shard; what may pass in one of its pictures may pass in it."""
+        passing = (done.record.reason for done in self._done if done.record.reason in TRANSIENT)
+        return FileRecord(
+            str(self._entry.source),
+            str(self._entry.output),
+            Status.RECOMPRESSED,
+            next(passing, Reason.SMALLER),
+            format=self._entry.source.suffix[1:].lower(),
+            bytes_in=self._entry.source.stat().st_size,
+            bytes_out=size,
+        )
+
+    def _row(self, record: FileRecord, checksum: str | None, *, confirmed: bool, content: str = "") -> Row:
+        entry, known = self._entry, self._found.row
+        before = known.ours if known is not None and is_of(entry, known) else ()
+        ours = (checksum,) if confirmed and checksum is not None else (*before, checksum)
+        kept = tuple(dict.fromkeys(value for value in ours if value))[-MOST_CHECKSUMS:]
+        return Row(
+            entry.key,
+            place_of(entry.source),
+            self._found.stamp,
+            content,
+            self._history.settings,
+            record,
+            checksum,
+            confirmed,
+            kept,
+            is_shard=True,
+        )
+
+    def _member_row(self, done: _Done) -> Row:
+        key = done.member.key
+        return Row(
+            f"{self._entry.key}/{key}",
+            f"{place_of(self._entry.source)}/{key}",
+            "",
+            done.content,
+            self._history.settings,
+            done.record,
+            done.checksum,
+            confirmed=True,
+        )
+
+    def _note(self, row: Row) -> None:
+        if self._history.ledger is not None:
+            self._history.ledger.put([row])
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The backup of a shard, unless it is there."""
+    if target.exists():
+        if checksum_of(target) == checksum_of(source):
+            return
+        raise PictureError(Reason.WRITE_ERROR, f"{target}: another file is there already")
+    with atomic_file(target, Like(source.stat(), times=True)) as copy, source.open("rb") as data:
+        shutil.copyfileobj(data, copy)
+
+
+def _as_write_error(error: Exception) -> PictureError:
+    if isinstance(error, OSError):
+        return PictureError(Reason.WRITE_ERROR, error.strerror or str(error))
+    return as_picture_error(error)

@@ -1,0 +1,138 @@
+"""Computing in other processes."""
+
+import io
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imgcompress.config import Config, LoopConfig
+from imgcompress.dataset.blobs import FileBlob
+from imgcompress.dataset.pipeline import Computed, Job, Pipeline
+from imgcompress.dataset.workers import LocalEngine, WorkerPool
+from imgcompress.errors import Reason, UsageError
+
+CONFIG = Config(device="cpu", verify="decode", jobs=1, batch_size=2, loop=LoopConfig(rounds=1), workers=2)
+
+
+@dataclass(frozen=True)
+class Deadly(FileBlob):
+    """A file that kills the first processes that read it."""
+
+    marks: Path
+    deaths: int
+
+    def read(self) -> bytes:
+        self.marks.mkdir(exist_ok=True)
+        if len(list(self.marks.iterdir())) < self.deaths:
+            (self.marks / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, photo: torch.Tensor) -> list[Path]:
+    pixels = photo[:, 100:180, 150:260].permute(1, 2, 0).contiguous().numpy()
+    paths = []
+    for index in range(9):
+        buffer = io.BytesIO()
+        Image.fromarray(np.roll(pixels, 8 * index, axis=1)).save(buffer, "PNG")
+        paths.append(tmp_path / f"{index}.png")
+        paths[-1].write_bytes(buffer.getvalue())
+    return paths
+
+
+def flat(results: Iterator[list[Computed | None]]) -> list[Computed | None]:
+    return [computed for window in results for computed in window]
+
+
+def same(computed: Computed | None) -> object:
+    if computed is None:
+        return None
+    return replace(computed, seconds=0.0, outcome=replace(computed.outcome, seconds=0.0))
+
+
+def test_processes_give_the_same_as_one(pictures: list[Path]) -> None:
+    jobs: list[Job | None] = [Job(FileBlob(path), draws_map=path.stem == "3") for path in pictures]
+    jobs[2:2] = [None] * 3
+    jobs.append(Job(FileBlob(pictures[0].parent / "missing.png")))
+    jobs += [None] * 200
+    alone = flat(Pipeline(CONFIG).run(jobs))
+    assert [same(one) for one in flat(WorkerPool(CONFIG, 2, jobs).results())] == [same(one) for one in alone]
+    assert [one is None for one in alone] == [job is None for job in jobs]
+    assert alone[12] is not None and alone[12].outcome.reason is Reason.READ_ERROR
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_worker_that_dies(pictures: list[Path], tmp_path: Path, deaths: int) -> None:
+    jobs = [Job(FileBlob(path)) for path in pictures]
+    expected = flat(Pipeline(CONFIG).run(jobs))
+    marks = tmp_path / "marks"
+    jobs[3] = Job(Deadly(pictures[3], marks, deaths))  # the second reader has nothing else to read
+    results = flat(WorkerPool(CONFIG, 2, jobs).results())
+    assert len(list(marks.iterdir())) == deaths
+    if deaths == 2:
+        assert results[3] is not None
+        assert (results[3].outcome.status, results[3].outcome.reason) == ("failed", Reason.WORKER_DIED)
+        del results[3], expected[3]
+    assert [same(one) for one in results] == [same(one) for one in expected]
+
+
+def test_jobs_are_taken_a_bounded_number_ahead(pictures: list[Path]) -> None:
+    taken = 0
+
+    def jobs() -> Iterator[Job]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield Job(FileBlob(pictures[0]))
+
+    results = WorkerPool(CONFIG, 2, jobs()).results()
+    next(results)
+    assert taken <= 2 * 2 * 4 + 2
+    results.close()
+    assert not multiprocessing.active_children()
+
+
+def test_a_worker_that_cannot_start(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, device="cuda")
+    pool = WorkerPool.__new__(WorkerPool)
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    WorkerPool.__init__(pool, CONFIG, 1, [Job(FileBlob(pictures[0]))])
+    pool._config = config
+    with pytest.raises(UsageError, match="before it began"):
+        list(pool.results())
+
+
+def test_few_pictures_need_no_other_process(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> object:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(WorkerPool, "results", refuse)
+    jobs = [Job(FileBlob(path)) for path in pictures[:2]]
+    few = flat(LocalEngine(replace(CONFIG, workers=0)).run([*[None] * 500, *jobs]))
+    assert [one is None for one in few] == [True] * 500 + [False] * 2
+    with pytest.raises(AssertionError):
+        flat(LocalEngine(CONFIG).run(jobs))
+
+
+def test_what_is_left_alone_is_not_held_back() -> None:
+    seen = 0
+
+    def jobs() -> Iterator[None]:
+        nonlocal seen
+        for _ in range(10_000):
+            seen += 1
+            yield None
+
+    results = LocalEngine(CONFIG).run(jobs())
+    assert all(one is None for one in next(results)) and seen < 200
