@@ -15,7 +15,7 @@ from imgcompress.dataset.pipeline import Computed, Job, failed
 from imgcompress.dataset.resume import TRANSIENT, Found, History, is_of, left_alone, place_of, stamp_of
 from imgcompress.dataset.shards import Member, ShardWriter, open_shard
 from imgcompress.dataset.sources import Entry
-from imgcompress.errors import PictureError, Reason
+from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.write import Like, atomic_file
 from imgcompress.records import FileRecord, Status
 
@@ -99,6 +99,8 @@ class ShardRun:
                     yield MemberTask(self, member, Job(member.blob) if usable and member.blob else None)
         except OSError as error:
             self._fail(PictureError(Reason.READ_ERROR, error.strerror or str(error)))
+        except UsageError as error:
+            self._fail(PictureError(Reason.UNSUPPORTED, str(error)))
         except Exception as error:
             self._fail(as_picture_error(error))
         except GeneratorExit:
