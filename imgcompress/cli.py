@@ -132,6 +132,9 @@ def build_parser() -> ArgumentParser:
         "--keep_times", action="store_true", help="outputs get their sources' times and permissions"
     )
     recompress.add_argument(
+        "--copy_others", action="store_true", help="copy files that are no pictures, such as labels, to DST"
+    )
+    recompress.add_argument(
         "--state",
         metavar="DIR",
         help="ledger and report of the run (default: .imgcompress in DST, in place in SRC)",
@@ -210,7 +213,7 @@ def _recompress(options: Any, console: Console) -> int:
         tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
     )
     maps = Path(options.save_map) if options.save_map else None
-    listing = Listing(Path(options.source), destination, selection, maps)
+    listing = Listing(Path(options.source), destination, selection, maps, options.copy_others)
     state = Path(options.state) if options.state else (destination or listing.root) / STATE_FOLDER
     report = Path(options.report) if options.report else None
     if report is None and not options.dry_run:

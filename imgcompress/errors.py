@@ -19,6 +19,7 @@ class Reason(StrEnum):
     SEVERAL_PICTURES = "several_pictures"
     METADATA_TOO_LARGE = "metadata_too_large"
     MAX_PIXELS = "max_pixels"
+    NOT_A_PICTURE = "not_a_picture"
     # skipped
     EXISTS = "exists"
     DONE = "done"

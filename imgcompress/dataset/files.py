@@ -1,6 +1,5 @@
 """Pictures that are files of their own: what is to be done for each, and how its output is written."""
 
-import hashlib
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from imgcompress.dataset.resume import (
 )
 from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, Reason
-from imgcompress.image.write import Like, write_atomically
+from imgcompress.image.write import Like, copy_atomically, write_atomically
 from imgcompress.records import FileRecord, Status
 
 MOST_CHECKSUMS = 8
@@ -56,7 +55,7 @@ class FileResult:
         task: what it was.
         record: for the report.
         content, stamp: of the source, as far as they are known.
-        data: None where nothing is to be written, or its writing has failed.
+        data: a file where it is to be copied; None where nothing is to be written, or that has failed.
         checksum: of the bytes; where their writing has failed, too: they may be there all the same.
         map: the attention map's file, if one is to be written.
     """
@@ -65,7 +64,7 @@ class FileResult:
     record: FileRecord
     content: str
     stamp: str
-    data: bytes | None = None
+    data: bytes | FileBlob | None = None
     checksum: str | None = None
     map: bytes | None = None
 
@@ -100,6 +99,24 @@ def record_of(source: str, computed: Computed) -> FileRecord:
     )
 
 
+def back_up(source: Path, content: str, place: Path) -> None:
+    """Copies a source that is to be replaced, unless its copy is there.
+
+    Args:
+        source: the file.
+        content: its checksum.
+        place: where the copy goes.
+
+    Raises:
+        OSError: a file cannot be read.
+        PictureError: WRITE_ERROR, where another file is in the place, too.
+    """
+    if not place.exists():
+        copy_atomically(source, place, Like(source.stat(), times=True))
+    if checksum_of(place) != content:
+        raise PictureError(Reason.WRITE_ERROR, f"{place}: another file is there already")
+
+
 class Files:
     """Looks files up before they are computed, and writes their outputs. Threads may share it.
 
@@ -129,14 +146,16 @@ class Files:
         if found.foreign and not self._options.overwrite:
             record = FileRecord(str(entry.source), str(found.foreign[0]), Status.SKIPPED, Reason.EXISTS)
             return FileTask(entry, found, left=record)
-        return FileTask(entry, found, Job(FileBlob(entry.source), draws_map=entry.map is not None))
+        job = None if entry.is_other else Job(FileBlob(entry.source), draws_map=entry.map is not None)
+        return FileTask(entry, found, job)
 
     def result(self, task: FileTask, computed: Computed | None) -> FileResult:
         """Joins what was found with what was computed."""
         if task.left is not None:
             return FileResult(task, task.left, task.found.content, task.found.stamp)
         if computed is None:
-            assert task.error is not None
+            if task.error is None:
+                return _copied(task)
             computed = failed(task.error)
         record, outcome = record_of(str(task.entry.source), computed), computed.outcome
         content = computed.content or task.found.content
@@ -163,7 +182,7 @@ class Files:
         self._remove_others(result)
         return result
 
-    def _write(self, result: FileResult, data: bytes) -> str:
+    def _write(self, result: FileResult, data: bytes | FileBlob) -> str:
         """Returns the stamp of what is the source from now on."""
         entry, record = result.task.entry, result.record
         assert record.output is not None
@@ -174,28 +193,20 @@ class Files:
         if entry.in_place and record.status is Status.KEPT:
             return result.stamp
         if entry.in_place:
-            self._back_up(entry, result.content)
+            if checksum_of(entry.source) != result.content:
+                raise PictureError(Reason.WRITE_ERROR, "the source has changed since it was read")
+            if self._options.backup is not None:
+                back_up(entry.source, result.content, self._options.backup / entry.key)
         like = None
         if entry.in_place or self._options.keep_times:
             like = Like(entry.source.stat(), self._options.keep_times)
-        write_atomically(output, data, like)
+        if isinstance(data, bytes):
+            write_atomically(output, data, like)
+        else:
+            copy_atomically(data.path, output, like)
         if entry.in_place and output != entry.source:
             entry.source.unlink()
         return stamp_of(output) if entry.in_place else result.stamp
-
-    def _back_up(self, entry: Entry, content: str) -> None:
-        """The last look at a source before it is replaced: has it changed meanwhile, it stays."""
-        data = entry.source.read_bytes()
-        if hashlib.sha256(data).hexdigest() != content:
-            raise PictureError(Reason.WRITE_ERROR, "the source has changed since it was read")
-        if self._options.backup is None:
-            return
-        place = self._options.backup / entry.key
-        if place.exists():
-            if checksum_of(place) == content:
-                return
-            raise PictureError(Reason.WRITE_ERROR, f"{place}: another file is there already")
-        write_atomically(place, data, Like(entry.source.stat(), times=True))
 
     def _remove_others(self, result: FileResult) -> None:
         """Earlier outputs of ours under another suffix, once the picture has one that is up to date."""
@@ -255,3 +266,18 @@ class Files:
             return row
         # From now on the output is the source.
         return replace(row, source=place_of(Path(record.output)), content=output)
+
+
+def _copied(task: FileTask) -> FileResult:
+    """What becomes of a file that is no picture."""
+    source, copy = task.entry.source, task.entry.copy
+    record = FileRecord(str(source), str(copy), Status.KEPT, Reason.NOT_A_PICTURE)
+    try:
+        size = source.stat().st_size
+        content = task.found.content or checksum_of(source)
+    except OSError as error:
+        return FileResult(task, record, "", "").failed(
+            PictureError(Reason.READ_ERROR, error.strerror or str(error))
+        )
+    record = replace(record, bytes_in=size, bytes_out=size)
+    return FileResult(task, record, content, task.found.stamp, FileBlob(source), content)

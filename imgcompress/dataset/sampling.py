@@ -55,6 +55,8 @@ def choose(listing: Listing) -> Chosen | None:
 def _pictures(entries: Iterable[Entry]) -> Iterator[tuple[str, str, int]]:
     """File, key and size of every picture."""
     for entry in entries:
+        if entry.is_other:
+            continue
         try:
             if not entry.is_shard:
                 yield entry.key, entry.key, entry.source.stat().st_size

@@ -1,6 +1,5 @@
 """Shards on their way through a run: the new file appears when its last picture is done, or not at all."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imgcompress.compressor import as_picture_error
-from imgcompress.dataset.files import MOST_CHECKSUMS, failed_record, record_of
+from imgcompress.dataset.files import MOST_CHECKSUMS, back_up, failed_record, record_of
 from imgcompress.dataset.ledger import Row, checksum_of
 from imgcompress.dataset.options import RunOptions
 from imgcompress.dataset.pipeline import Computed, Job, failed
@@ -180,7 +179,7 @@ class ShardRun:
         record = self._record(temporary.stat().st_size)
         self._note(self._row(record, checksum, confirmed=False, content=content))
         if entry.in_place and self._options.backup is not None:
-            _copy(entry.source, self._options.backup / entry.key)
+            back_up(entry.source, content, self._options.backup / entry.key)
         self._file.close()
         row = self._row(record, checksum, confirmed=True, content=content)
         if entry.in_place:
@@ -236,16 +235,6 @@ class ShardRun:
     def _note(self, row: Row) -> None:
         if self._history.ledger is not None:
             self._history.ledger.put([row])
-
-
-def _copy(source: Path, target: Path) -> None:
-    """The backup of a shard, unless it is there."""
-    if target.exists():
-        if checksum_of(target) == checksum_of(source):
-            return
-        raise PictureError(Reason.WRITE_ERROR, f"{target}: another file is there already")
-    with atomic_file(target, Like(source.stat(), times=True)) as copy, source.open("rb") as data:
-        shutil.copyfileobj(data, copy)
 
 
 def _as_write_error(error: Exception) -> PictureError:

@@ -11,6 +11,7 @@ from imgcompress.dataset.magic import HEAD_BYTES, begins_as_picture
 from imgcompress.dataset.names import SHARD_SUFFIXES, has_image_suffix, output_names
 from imgcompress.dataset.selection import Selection
 from imgcompress.errors import UsageError
+from imgcompress.image.write import is_temporary
 
 STATE_FOLDER = ".imgcompress"
 """Below a destination: what a run notes there; never a source."""
@@ -30,6 +31,7 @@ class Entry:
         copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
         map: where its attention map goes; None for nowhere.
         problem: why nothing may be written for it, if so.
+        is_other: it is no picture, and only to be copied.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Entry:
     copy: Path
     map: Path | None = None
     problem: str | None = None
+    is_other: bool = False
 
     @property
     def is_shard(self) -> bool:
@@ -64,6 +67,7 @@ class Listing:
         destination: the folder that mirrors the tree; None for the source's own places.
         selection: which of the files; ``limit`` and ``sample`` count pictures, and are the run's business.
         maps: a folder that mirrors the tree with attention maps; None for none.
+        others: whether all other files below a folder are listed, too, to be copied.
 
     Raises:
         UsageError: the source is missing, no picture is left, or the folders lie inside one another in a way
@@ -74,6 +78,7 @@ class Listing:
     destination: Path | None
     selection: Selection = Selection()  # noqa: RUF009  # frozen
     maps: Path | None = None
+    others: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -118,8 +123,9 @@ class Listing:
             # It becomes a line of the report: reading it fails with the reason.
             place = folder if self.destination is None else self.destination / relative
             yield Entry(relative.as_posix(), folder, place, place, problem=names.problem)
-        for name in sorted((*names.files, *names.folders)):
-            if name in names.outputs:
+        others = names.others if self.others and self.destination is not None else ()
+        for name in sorted((*names.outputs, *names.folders, *others)):
+            if name in names.outputs or name in others:
                 yield self._entry(folder / name, relative / name, names)
             elif name != STATE_FOLDER:
                 yield from self._below(folder / name, relative / name)
@@ -138,19 +144,15 @@ class Listing:
                 yield self._entry(path, relative, names)
 
     def _entry(self, source: Path, relative: Path, names: "_Names") -> Entry:
-        if self.destination is None:
-            output, copy = source.with_name(names.outputs[source.name]), source
-        else:
-            output = self.destination / relative.with_name(names.outputs[source.name])
-            copy = self.destination / relative
-        if source.suffix.lower() in SHARD_SUFFIXES:
-            output = copy
-        drawn = None if self.maps is None else self.maps / f"{relative}.png"
+        is_other = source.name not in names.outputs
+        copy = source if self.destination is None else self.destination / relative
+        output = copy if is_other else copy.with_name(names.outputs[source.name])
+        drawn = None if self.maps is None or is_other else self.maps / f"{relative}.png"
         outputs = [path for path in (None if self.destination is None else output, drawn) if path]
         problem = next(filter(None, (self._problem(source, path) for path in outputs)), None)
         if ".." in relative.parts:
             problem = "a path with '..' has no place below the destination"
-        return Entry(relative.as_posix(), source, output, copy, drawn, problem)
+        return Entry(relative.as_posix(), source, output, copy, drawn, problem, is_other)
 
     def _problem(self, source: Path, output: Path) -> str | None:
         """A destination around the source, or links, may lead back to where sources are."""
@@ -182,36 +184,41 @@ class _Names:
     """The names in one folder.
 
     Attributes:
-        outputs: of the candidates: what a JPEG made from each is called.
-        folders: that lie beside them.
+        outputs: of the candidates: what their outputs are called.
+        folders, others: what lies beside them.
         problem: why the folder cannot be listed, if so.
     """
 
     def __init__(
-        self, files: tuple[str, ...], folders: tuple[str, ...] = (), problem: str | None = None
+        self,
+        files: tuple[str, ...],
+        folders: tuple[str, ...] = (),
+        others: frozenset[str] = frozenset(),
+        problem: str | None = None,
     ) -> None:
-        self.outputs = output_names(files, folders)
+        shards = tuple(name for name in files if Path(name).suffix.lower() in SHARD_SUFFIXES)
+        pictures = [name for name in files if name not in shards]
+        self.outputs = output_names(pictures, (*folders, *shards)) | {name: name for name in shards}
         self.folders = folders
+        self.others = others
         self.problem = problem
-
-    @property
-    def files(self) -> Iterator[str]:
-        """The candidates."""
-        return iter(self.outputs)
 
 
 def _list_folder(folder: Path) -> _Names:
-    files, folders = [], []
+    files, folders, others = [], [], []
     try:
         with os.scandir(folder) as found:
             for item in found:
+                path = Path(item.path)
                 if item.is_dir(follow_symlinks=False):
                     folders.append(item.name)
-                elif _is_candidate(Path(item.path)):
+                elif _is_candidate(path):
                     files.append(item.name)
+                elif path.is_file() and not is_temporary(path):
+                    others.append(item.name)
     except OSError as error:
         return _Names((), problem=f"{folder}: {error.strerror}")
-    return _Names(tuple(sorted(files)), tuple(folders))
+    return _Names(tuple(sorted(files)), tuple(folders), frozenset(others))
 
 
 _list_folder_once = lru_cache(maxsize=16)(_list_folder)
@@ -219,8 +226,8 @@ _resolved = lru_cache(maxsize=256)(Path.resolve)
 
 
 def _is_candidate(path: Path) -> bool:
-    if path.name.startswith(".") and path.name.endswith(".tmp"):
-        return False  # an interrupted run's temporary file
+    if is_temporary(path):
+        return False
     if has_image_suffix(path.name) or path.suffix.lower() in SHARD_SUFFIXES:
         return not _is_special(path)
     return _has_magic_number(path)

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,21 @@ def write_atomically(path: Path, data: bytes, like: Like | None = None) -> None:
     """
     with atomic_file(path, like) as file:
         file.write(data)
+
+
+def copy_atomically(source: Path, target: Path, like: Like | None = None) -> None:
+    """Copies a file of any size as :func:`atomic_file` writes it.
+
+    Args:
+        source: what is copied.
+        target: where to; a file there is replaced.
+        like: whom it takes after; None for any new file's permissions.
+
+    Raises:
+        PictureError: WRITE_ERROR, also where the source cannot be read.
+    """
+    with atomic_file(target, like) as copy, source.open("rb") as data:
+        shutil.copyfileobj(data, copy, 1 << 20)
 
 
 @contextmanager

@@ -385,6 +385,36 @@ def test_a_single_file(tmp_path: Path, pixels: np.ndarray) -> None:
     assert record.output == str(tmp_path / "out" / "a.jpg")
 
 
+def test_other_files_are_copied_on_request(folder: Path, tmp_path: Path) -> None:
+    (folder / "sub" / "a.json").write_bytes(b"{}")
+    (folder / "sub" / "link.txt").symlink_to(folder / "sub" / "a.json")
+    (folder / "labels").mkdir()
+    (folder / "labels" / "0.txt").write_bytes(b"7" * 3_000_000)
+    (folder / ".imgcompress-0.tmp").write_bytes(b"half")
+    state, out = tmp_path / "state", tmp_path / "out"
+
+    def again(**options: bool) -> list[FileRecord]:
+        run_options = RunOptions(state=state, **options)
+        return list(Runner(CONFIG, run_options).run(Listing(folder, out, others=True)))
+
+    assert len(again(dry_run=True)) == 10 and not out.exists()
+    records = again()
+    kept = {r.source: r for r in records if r.reason is Reason.NOT_A_PICTURE}
+    assert list(kept) == [
+        str(folder / "labels" / "0.txt"),
+        str(folder / "sub/a.json"),
+        str(folder / "sub/link.txt"),
+    ]
+    assert all(r.bytes_in == r.bytes_out == Path(str(r.output)).stat().st_size for r in kept.values())
+    assert files(out)["labels/0.txt"] == b"7" * 3_000_000 and files(out)["sub/link.txt"] == b"{}"
+    assert words(again()) == [("skipped", "done")] * 10
+    (folder / "sub" / "a.json").write_bytes(b"[]")
+    assert words(again()).count(("kept", "not_a_picture")) == 2  # the link's, too
+    (folder / "sub" / "a.json").chmod(0)
+    if os.geteuid() != 0:
+        assert ("failed", "read_error") in words(again(resume=False))
+
+
 def test_no_entries() -> None:
     assert list(Runner(CONFIG, RunOptions()).run([])) == []
 

@@ -1,0 +1,8 @@
+"""``python -m imgcompress``: the command line."""
+
+import sys
+
+from imgcompress.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Folders of pictures made from photographs, for trying whole runs."""
