@@ -1,7 +1,7 @@
-"""Kills a run at random moments and lets it go on, until it is through: kill_and_resume.py FOLDER... [OPTIONS].
+"""Kills runs at random moments and lets them go on until all is done: kill_and_resume.py FOLDER... [OPTIONS].
 
-Crops of the photographs in the FOLDERs are recompressed twice: once undisturbed, and once with SIGKILL after SIGKILL.
-All files must be the same in the end, and no source may have changed. Exit code 1 if not.
+Crops of the photographs in the FOLDERs are recompressed twice: once undisturbed, and once with SIGKILL after
+SIGKILL. All files must be the same in the end, and no source may have changed. Exit code 1 if not.
 """
 
 import argparse
@@ -48,26 +48,23 @@ def compare(root: Path, options: argparse.Namespace) -> int:
     make_crops(list_photos(options.folders), pictures, options.pictures, (64, options.longest))
     before = contents(pictures)
 
-    started = time.monotonic()
     calm = Try(root / "calm", pictures, options)
-    code, _ = calm.run(None)
-    seconds = time.monotonic() - started
-    print(
-        f"undisturbed: {options.pictures} pictures, {len(calm.results())} files, {seconds:.0f} s, exit code {code}"
-    )
+    code, start, seconds = calm.run(None)
+    files = len(calm.results())
+    print(f"undisturbed: {options.pictures} pictures, {files} files, {seconds:.0f} s, exit code {code}")
 
     moments = random.Random(options.seed)
     killed = Try(root / "killed", pictures, options)
     done = 0
     for number in range(options.kills):
-        # Twice as long as there is time a kill, as much of it goes into starting again.
-        code, after = killed.run(moments.uniform(0, 2 * seconds / options.kills + 8))
+        # Most while pictures are written, some while the run starts.
+        is_early = moments.random() < 0.2
+        longest = start if is_early else 1.5 * (seconds - start) / options.kills
+        code, _, after = killed.run(moments.uniform(0, longest), is_early)
         done += code == 0
-        left = len(killed.temporary())
-        print(
-            f"run {number + 1}: exit code {code} after {after:.1f} s, {len(killed.results())} files, {left} temporary"
-        )
-    code, _ = killed.run(None)
+        files, left = len(killed.results()), len(killed.temporary())
+        print(f"run {number + 1}: exit code {code} after {after:.1f} s, {files} files, {left} temporary")
+    code, _, _ = killed.run(None)
     print(f"last run: exit code {code}; {options.kills - done} of {options.kills} runs were killed")
 
     faults = differences(calm.results(), killed.results(), "the undisturbed run's outputs")
@@ -92,18 +89,29 @@ class Try:
         else:
             self._words += [str(pictures), str(root / "out"), "--copy-others"]
 
-    def run(self, seconds: float | None) -> tuple[int, float]:
-        """Runs, kills the run after some seconds; its exit code, and how long it took."""
-        started = time.monotonic()
+    def run(self, delay: float | None, is_early: bool = False) -> tuple[int, float, float]:
+        """Runs, and kills the run some time after its start or after its first new file.
+
+        Args:
+            delay: seconds; None to let it be.
+            is_early: counted from the start.
+
+        Returns:
+            The exit code, seconds to the first new file, and seconds in all.
+        """
+        started, before = time.monotonic(), len(self.results())
         command = [sys.executable, "-m", "imgcompress", "recompress", *self._words]
-        log = (self._root.parent / "log.txt").open("ab")
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with (self._root.parent / "log.txt").open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        while not is_early and process.poll() is None and len(self.results()) == before:
+            time.sleep(0.05)
+        first = time.monotonic() - started
         try:
-            code = process.wait(seconds)
+            code = process.wait(delay)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             code = process.wait()
-        return code, time.monotonic() - started
+        return code, first, time.monotonic() - started
 
     def results(self) -> dict[str, str]:
         """Checksums of all that is to be kept."""
