@@ -82,9 +82,8 @@ def show_speed(photos: list[Path], root: Path, options: argparse.Namespace) -> N
     for turn in range(options.repeats):
         for number, (name, command) in enumerate(ways.items()):
             costs[name].append(measure([*command, str(root / f"out-{turn}-{number}")]))
-    print(
-        f"{options.pictures} pictures of {options.sides[0]} to {options.sides[1]} px, medians of {options.repeats}"
-    )
+    least, most = options.sides
+    print(f"{options.pictures} pictures of {least} to {most} px, medians of {options.repeats}")
     print(f"{'':26} {'pictures/s':>10} {'seconds':>8} {'cores busy':>10} {'peak MB':>8}")
     rates = {}
     for name, runs in costs.items():
@@ -94,9 +93,7 @@ def show_speed(photos: list[Path], root: Path, options: argparse.Namespace) -> N
         rates[name] = options.pictures / seconds
         print(f"{name:26} {rates[name]:10.1f} {seconds:8.1f} {busy:10.2f} {peak:8.0f}")
     pillow, one, many = rates.values()
-    print(
-        f"{count} workers against one: {many / one:.2f} times as fast; against Pillow: {many / pillow:.2f} times"
-    )
+    print(f"{count} workers are {many / one:.2f} times as fast as one, {many / pillow:.2f} times as Pillow")
 
 
 def show_memory(photos: list[Path], root: Path, options: argparse.Namespace) -> None:
