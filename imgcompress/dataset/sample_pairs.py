@@ -35,13 +35,13 @@ class Pair:
     Attributes:
         record: what the report says of it.
         drawing: how it looks.
-        groups: what it was chosen for.
+        places: what it was chosen for, and its place there, 0 the first.
         metric: the score that is meant by worst and best.
     """
 
     record: FileRecord
     drawing: Drawing
-    groups: tuple[Group, ...]
+    places: dict[Group, int]
     metric: str | None
 
 
@@ -101,14 +101,14 @@ class SamplePairs:
         Returns:
             Those that can be drawn.
         """
-        groups: dict[_Kept, list[Group]] = {}
+        places: dict[_Kept, dict[Group, int]] = {}
         for group, shortlist in self._lists.items():
-            for kept in shortlist.items:
-                groups.setdefault(kept, []).append(group)
+            for place, kept in enumerate(shortlist.items):
+                places.setdefault(kept, {})[group] = place
         pairs = []
-        for kept, chosen_for in groups.items():
+        for kept, found in places.items():
             with suppress(Exception):
-                pairs.append(Pair(kept.record, kept.draw(), tuple(chosen_for), self.metric))
+                pairs.append(Pair(kept.record, kept.draw(), found, self.metric))
         return pairs
 
 

@@ -1,9 +1,11 @@
 """What a page tells of a run's records, gathered one by one."""
 
 import json
+import os
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -102,16 +104,16 @@ class Gathered:
         """What was aimed at."""
         return self.targets.most_common(1)[0][0] if self.targets else None
 
-    @property
+    @cached_property
     def folder(self) -> str:
-        """What all names begin with, up to a slash."""
+        """What all names begin with, up to a slash; asked for when all are there."""
         # What the first and the last in order share, all share.
         first, last = min(self.names, default=""), max(self.names, default="")
         common = next(
             (first[:at] for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1),
             first,
         )
-        return common[: max(common.rfind("/"), common.rfind("\\")) + 1]
+        return common[: max(common.rfind("/"), common.rfind(os.sep)) + 1]
 
     def as_json(self) -> str:
         """The table by columns, fit for a script element: no character of it ends the element."""

@@ -31,7 +31,7 @@ def draw_histogram(values: NDArray[np.float64], label: str, mark: tuple[str, flo
     def across(value: float) -> float:
         return _LEFT + (value - low) / (high - low) * _INNER_WIDTH
 
-    top = _nice_step(float(counts.max()), 3, least=1)
+    top = _nice_step(float(counts.max()), 3, least=1.0)
     highest = ceil(counts.max() / top) * top
     heights = counts / highest * _INNER_HEIGHT
     bottom = _TOP + _INNER_HEIGHT

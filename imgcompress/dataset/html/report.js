@@ -11,32 +11,26 @@
 
   const showSamples = () => {
     const figures = [...document.querySelectorAll(".sample")];
-    const strip = document.getElementById("strip");
-    if (!strip) return;
-    const buttons = new Map(figures.map((figure) => [figure, []]));
+    const buttons = [];
 
     const select = (chosen) => {
-      for (const [figure, shows] of buttons) {
-        figure.hidden = figure !== chosen;
-        for (const button of shows) button.setAttribute("aria-current", String(figure === chosen));
-      }
+      for (const figure of figures) figure.hidden = figure !== chosen;
+      for (const [button, figure] of buttons) button.setAttribute("aria-current", String(figure === chosen));
     };
 
-    const groups = new Map();
-    for (const group of strip.dataset.groups.split("|")) {
-      groups.set(group, element("div"));
-      strip.append(element("div", {}, element("h3", {}, group), groups.get(group)));
-    }
-    for (const figure of figures) {
-      const picture = figure.querySelector(".before");
-      for (const group of figure.dataset.groups.split("|")) {
+    for (const group of document.querySelectorAll("#strip p")) {
+      for (const number of group.dataset.samples.split(" ")) {
+        const figure = figures[number];
         const name = figure.querySelector(".name").textContent;
-        const button = element("button", { type: "button", title: name }, element("img", { src: picture.src, alt: name }));
+        const picture = element("img", { src: figure.querySelector(".before").src, alt: name });
+        const button = element("button", { type: "button", title: name }, picture);
         button.addEventListener("click", () => select(figure));
-        groups.get(group).append(button);
-        buttons.get(figure).push(button);
+        buttons.push([button, figure]);
+        group.append(button);
       }
+    }
 
+    for (const figure of figures) {
       const stage = figure.querySelector(".stage");
       const slider = figure.querySelector("input");
       const cut = () => {

@@ -94,18 +94,27 @@ def samples(pairs: Sequence[Pair], gathered: Gathered) -> str:
         return ""
     by = score_of(pairs[0].metric or "score").name
     names = {Group.WORST: f"Worst by {by}", Group.BEST: f"Best by {by}", Group.SAVING: "Largest savings"}
-    shown = [names[group] for group in Group if any(group in pair.groups for pair in pairs)]
-    figures = "".join(_figure(number, pair, names, gathered.folder) for number, pair in enumerate(pairs))
+    strip = "".join(_group(name, group, pairs) for group, name in names.items())
+    figures = "".join(_figure(number, pair, gathered.folder) for number, pair in enumerate(pairs))
     return (
         '<section id="samples"><h2>Before and after</h2>'
         '<p class="lead">Drag across a picture, or use the arrow keys. Pictures here are at most '
         f"{LONGEST_SIDE} pixels long and packed anew for this page; the map of differences is taken from "
         "every pixel of the files.</p>"
-        f'<div id="strip" data-groups="{escape("|".join(shown))}"></div>{figures}</section>'
+        f'<div id="strip">{strip}</div>{figures}</section>'
     )
 
 
-def _figure(number: int, pair: Pair, names: dict[Group, str], folder: str) -> str:
+def _group(name: str, group: Group, pairs: Sequence[Pair]) -> str:
+    """Where the script puts the small pictures to choose from."""
+    numbers = [number for number, pair in enumerate(pairs) if group in pair.places]
+    if not numbers:
+        return ""
+    numbers.sort(key=lambda number: pairs[number].places[group])
+    return f'<div><h3>{escape(name)}</h3><p data-samples="{" ".join(map(str, numbers))}"></p></div>'
+
+
+def _figure(number: int, pair: Pair, folder: str) -> str:
     record, drawing = pair.record, pair.drawing
     name = escape(record.source.removeprefix(folder))
     size = f'width="{drawing.width}" height="{drawing.height}"'
@@ -114,9 +123,8 @@ def _figure(number: int, pair: Pair, names: dict[Group, str], folder: str) -> st
         for metric in sorted(record.scores, key=lambda name: (*RANKED_BY, name).index(name))
         if isfinite(value := record.scores[metric])
     )
-    groups = escape("|".join(names[group] for group in pair.groups))
     return (
-        f'<figure class="sample" id="sample-{number}" data-groups="{groups}"><div class="stage">'
+        f'<figure class="sample" id="sample-{number}"><div class="stage">'
         f'<img class="before" {size} alt="{name}, before" src="{_data_url(drawing.before)}">'
         f'<img class="after" {size} alt="{name}, after" src="{_data_url(drawing.after)}">'
         f'<img class="heat" alt="Where before and after differ" src="{_data_url(drawing.heat)}" hidden>'
