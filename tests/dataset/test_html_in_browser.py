@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,17 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
 @pytest.fixture(scope="module")
 def many(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     path = tmp_path_factory.mktemp("many") / "report.html"
-    records = (
-        FileRecord(
-            f"in/{number}.png", "o", Status.RECOMPRESSED, Reason.SMALLER, "jpeg", 64, 48,
-            1000 + number * 7919 % MANY, 500, {"ssim": 0.9},
-        )
-        for number in range(MANY)
+    template = FileRecord(
+        "", "o", Status.RECOMPRESSED, Reason.SMALLER, "jpeg", 64, 48, 0, 500, {"ssim": 0.9}
     )  # fmt: skip
-    write_html(path, RunFacts("in → out", Config(), 1.0), records)
+
+    def records() -> Iterator[FileRecord]:
+        for number in range(MANY):
+            record = copy(template)  # to make each from scratch takes the checker of types long
+            record.__dict__.update(source=f"in/{number}.png", bytes_in=1000 + number * 7919 % MANY)
+            yield record
+
+    write_html(path, RunFacts("in → out", Config(), 1.0), records())
     found = Opened(browser, path)
     yield found
     assert found.is_clean(), (found.requests, found.complaints)
