@@ -107,7 +107,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Opened]:
 def many(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     path = tmp_path_factory.mktemp("many") / "report.html"
     template = FileRecord(
-        "", "o", Status.RECOMPRESSED, Reason.SMALLER, "jpeg", 64, 48, 0, 500, {"ssim": 0.9}
+        "", "o", Status.RECOMPRESSED, Reason.SMALLER, "jpeg", 64, 48, 0, 500
     )  # fmt: skip
 
     def records() -> Iterator[FileRecord]:
