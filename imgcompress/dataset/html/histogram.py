@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 MOST_BINS = 32
 _WIDTH, _HEIGHT = 440, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 26, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 32, 44
 _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 
 
@@ -114,7 +114,7 @@ def _line(kind: str, words: str, x: float) -> list[str]:
     """A vertical line with its name above it, on the side where there is room."""
     is_right = x > _LEFT + 0.6 * _INNER_WIDTH
     anchor, at = ("end", x + 3) if is_right else ("start", x - 3)
-    y = 12 if kind == "median" else 22
+    y = 12 if kind == "median" else 26
     return [
         f'<path class="{kind}" d="M{x:.1f} {y + 3}V{_TOP + _INNER_HEIGHT}"/>',
         f'<text class="{kind}" x="{at:.1f}" y="{y}" text-anchor="{anchor}">{escape(words)}</text>',
