@@ -111,7 +111,7 @@ def build_parser() -> ArgumentParser:
     recompress.add_argument(
         "--report",
         metavar="FILE.jsonl",
-        help="one JSON line a file (default: report.jsonl in the state folder)",
+        help="one JSON line a file, and FILE.html for people (default: report.jsonl in the state folder)",
     )
     recompress.add_argument(
         "--save_map", metavar="DIR", help="write each picture's attention map as a PNG; DIR mirrors SRC"
@@ -200,9 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _recompress(options: Any, console: Console) -> int:
     # The tensor libraries take seconds to load; --help and wrong options should not wait for them.
+    from imgcompress.dataset.html_report import RunFacts, read_records, write_html
     from imgcompress.dataset.options import RunOptions
     from imgcompress.dataset.report import Follower
     from imgcompress.dataset.runner import Runner
+    from imgcompress.dataset.sample_pairs import SamplePairs
     from imgcompress.dataset.sampling import choose
     from imgcompress.dataset.selection import Selection
     from imgcompress.dataset.sources import STATE_FOLDER, Listing
@@ -223,12 +225,24 @@ def _recompress(options: Any, console: Console) -> int:
     run_options = RunOptions(
         options.dry_run, options.overwrite, state, options.resume, options.keep_times, backup, chosen
     )
-    follower = Follower(config, report, console)
-    runner = Runner(config, run_options, progress=follower.advance)
+    follower, pairs = Follower(config, report, console), SamplePairs()
+    runner = Runner(config, run_options, progress=follower.advance, watch=pairs.offer)
     records = runner.run(listing)  # takes the ledger before the report is opened
     with _first_interrupt(runner.stop, console):
         summary = follower.follow(records, listing, chosen)
     summary.show(console)
+    if report is not None and not summary.is_all_done:
+        facts = RunFacts(
+            f"{listing.source.name} → {'in place' if destination is None else destination.name}",
+            config,
+            summary.seconds,
+            options.dry_run,
+            runner.is_incomplete,
+            None if summary.estimate is None else str(summary.estimate),
+        )
+        page = report.with_suffix(".html")
+        write_html(page, facts, read_records(report), pairs.draw())
+        console.print(f"{page}: the report to look at", markup=False, highlight=False, soft_wrap=True)
     if runner.is_incomplete:
         console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED

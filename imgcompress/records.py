@@ -40,6 +40,7 @@ class FileRecord:
         settings: what the encoder was asked for and chose.
         seconds: time spent on this picture; the shared stages of a batch are divided evenly.
         error: a sentence for people when the status is ``failed``.
+        was: how it ended in the run that did it, where it was ``done`` before.
     """
 
     source: str
@@ -55,6 +56,7 @@ class FileRecord:
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    was: Status | None = None
 
     def to_json(self) -> str:
         """The record as one line of JSON, keys in the order above."""
@@ -71,6 +73,7 @@ class FileRecord:
         """
         values = json.loads(line)
         values["status"], values["reason"] = Status(values["status"]), Reason(values["reason"])
+        values["was"] = Status(values["was"]) if values["was"] is not None else None
         scores = values["scores"].items()
         values["scores"] = {name: nan if value is None else value for name, value in scores}
         return cls(**values)

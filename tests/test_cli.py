@@ -21,7 +21,7 @@ from imgcompress.resources import resource_path
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
-    "settings", "seconds", "error",
+    "settings", "seconds", "error", "was",
 ]  # fmt: skip
 
 

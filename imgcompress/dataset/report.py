@@ -55,6 +55,8 @@ class Summary:
         if record.status is Status.FAILED:
             if len(self.failures) < MOST_FAILURES:
                 self.failures.append(record)
+        elif record.reason is Reason.NOT_A_PICTURE:
+            return
         elif record.bytes_in is not None and record.bytes_out is not None:
             self.bytes_in += record.bytes_in
             self.bytes_out += record.bytes_out
@@ -64,6 +66,11 @@ class Summary:
     def failed(self) -> int:
         """How many files have no output because of an error."""
         return self.statuses[Status.FAILED]
+
+    @property
+    def is_all_done(self) -> bool:
+        """Whether an earlier run has left nothing to do."""
+        return self.done == self.statuses.total()
 
     @property
     def saved(self) -> float:
@@ -87,7 +94,7 @@ class Summary:
         if self.estimate is not None:
             table.add_row("estimate", str(self.estimate))
         console.print(table)
-        if self.done == self.statuses.total():
+        if self.is_all_done:
             console.print("nothing to do: an earlier run has done all of it")
 
 

@@ -158,7 +158,7 @@ def left_alone(row: Row, source: str, output: str | None) -> FileRecord:
     record = replace(row.record, source=source, seconds=0.0)
     if record.status is Status.FAILED:
         return record
-    return replace(record, status=Status.SKIPPED, reason=Reason.DONE, output=output)
+    return replace(record, status=Status.SKIPPED, reason=Reason.DONE, output=output, was=record.status)
 
 
 def clear_after_a_kill(ledger: Ledger) -> None:

@@ -26,6 +26,9 @@ Written = Future[FileResult] | FileRecord
 """A file whose writing is under way, or the record of what needs none."""
 
 
+Watch = Callable[[FileRecord, Callable[[], bytes], Callable[[], bytes]], object]
+
+
 class Runner:
     """Sends pictures through an engine.
 
@@ -34,6 +37,8 @@ class Runner:
         options: what may be touched.
         engine: where pictures are computed; None for this machine.
         progress: called with a number of pictures whenever so many more are computed or left alone.
+        watch: called with the record of each picture that has an output, and with what gives the source's
+            and the output's bytes, before it is written.
 
     Raises:
         UsageError: the device or a model asked for is not there.
@@ -45,11 +50,13 @@ class Runner:
         options: RunOptions,
         engine: Engine | None = None,
         progress: Callable[[int], object] = lambda _: None,
+        watch: Watch = lambda _record, _source, _output: None,
     ) -> None:
         self._config = config
         self._options = options
         self._engine = LocalEngine(config) if engine is None else engine
         self._progress = progress
+        self._watch = watch
         self._stopping = threading.Event()
         self._is_incomplete = False
 
@@ -149,15 +156,20 @@ class Runner:
         for place, (task, computed) in enumerate(settled):
             pictures += not isinstance(task, ShardEnd)
             if isinstance(task, FileTask):
+                self._show(task.job, results[place].record, computed)
                 written.append(pool.submit(files.write, results[place]))
             elif isinstance(task, MemberTask):
-                task.run.add(task, computed)
+                self._show(task.job, task.run.add(task, computed), computed)
             elif isinstance(task, LeftMember):
                 written.append(task.record)
             else:
                 written.extend(task.run.finish())
         self._progress(pictures)
         return written
+
+    def _show(self, job: Job | None, record: FileRecord, computed: Computed | None) -> None:
+        if job is not None and computed is not None and (data := computed.outcome.data) is not None:
+            self._watch(record, job.blob.read, lambda: data)
 
     def _written(self, files: Files, history: History, writing: "list[Written]") -> Iterator[FileRecord]:
         """Waits until all is written, and says so."""

@@ -107,8 +107,8 @@ class ShardRun:
             raise
         yield ShardEnd(self)
 
-    def add(self, task: MemberTask, computed: Computed | None) -> None:
-        """Takes in the next picture."""
+    def add(self, task: MemberTask, computed: Computed | None) -> FileRecord:
+        """Takes in the next picture; its record, which counts once the shard is complete."""
         member = task.member
         if computed is None:
             computed = failed(PictureError(Reason.DECODE_ERROR, member.problem or "the row has no picture"))
@@ -121,12 +121,13 @@ class ShardRun:
         record = replace(record, output=f"{self._entry.output}/{member.key}", bytes_out=size)
         self._done.append(_Done(member, record, computed.content, computed.checksum))
         if self._writer is None or self._error is not None:
-            return
+            return record
         try:
             suffix = ".jpg" if outcome.status is Status.RECOMPRESSED else None
             self._writer.add(member, outcome.data if is_new else None, suffix)
         except Exception as error:
             self._fail(_as_write_error(error))
+        return record
 
     def finish(self) -> list[FileRecord]:
         """Completes the new file. All its pictures have failed where that cannot be done.

@@ -1,0 +1,162 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+from imgcompress.dataset import pair_drawing
+from imgcompress.dataset.pair_drawing import LONGEST_HEAT, LONGEST_SIDE, Drawing, dissimilarity, draw_pair
+from imgcompress.errors import PictureError
+
+
+def file(pixels: np.ndarray, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def opened(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
+        return np.asarray(image.convert("RGB"), dtype=float)
+
+
+def sizes(drawing: Drawing) -> set[tuple[int, int]]:
+    pictures = (opened(data) for data in (drawing.before, drawing.after))
+    return {(drawing.width, drawing.height)} | {(p.shape[1], p.shape[0]) for p in pictures}
+
+
+@pytest.fixture(scope="module")
+def pixels(photo: torch.Tensor) -> np.ndarray:
+    return photo[:, 100:228, 100:292].permute(1, 2, 0).contiguous().numpy()
+
+
+def test_shows_the_source_and_the_output(pixels: np.ndarray) -> None:
+    output = file(pixels, "JPEG", quality=10)
+    drawing = draw_pair(file(pixels, "PNG"), output)
+    assert sizes(drawing) == {(192, 128)}
+    decoded = np.asarray(Image.open(io.BytesIO(output)), dtype=float)
+    assert np.abs(opened(drawing.before) - pixels).mean() < 3
+    assert np.abs(opened(drawing.after) - decoded).mean() < 3
+    assert np.abs(opened(drawing.before) - opened(drawing.after)).mean() > 5
+
+
+def test_the_heat_is_where_the_difference_is(pixels: np.ndarray) -> None:
+    changed = pixels.copy()
+    changed[:64, 96:] //= 2
+    drawing = draw_pair(file(pixels, "PNG"), file(changed, "PNG"))
+    heat = opened(drawing.heat)
+    assert heat.shape == (16, 24, 3)
+    quarters = [heat[y : y + 8, x : x + 12].mean() for y in (0, 8) for x in (0, 12)]
+    assert quarters[1] > 100 and max(quarters[0], quarters[2], quarters[3]) < 40
+
+
+def test_hardly_any_difference_is_dark(pixels: np.ndarray) -> None:
+    drawing = draw_pair(file(pixels, "PNG"), file(pixels, "PNG"))
+    assert opened(drawing.heat).mean() < 25
+    assert drawing.brightest == pair_drawing._FAINTEST
+
+
+def test_dissimilarity_is_one_minus_the_ssim_of_a_block(pixels: np.ndarray) -> None:
+    from skimage.metrics import structural_similarity
+
+    blurred = np.asarray(Image.fromarray(pixels).reduce(2).resize((192, 128)))
+    gray = [p.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) for p in (pixels, blurred)]
+    _, ssim = structural_similarity(
+        *gray, win_size=7, data_range=255, use_sample_covariance=False, gradient=False, full=True
+    )
+    # Its window is 7 px: compare with the middles of blocks, of which 49 of 64 pixels are the same.
+    before, after = (torch.from_numpy(np.array(p)).permute(2, 0, 1) for p in (pixels, blurred))
+    ours = dissimilarity(before, after)
+    assert ours.shape == (16, 24)
+    assert np.corrcoef(ours.numpy().ravel(), 1 - ssim[3::8, 3::8].ravel())[0, 1] > 0.95
+    assert abs(float(ours.mean()) - (1 - ssim[3::8, 3::8]).mean()) < 0.02
+
+
+def test_strips_make_no_difference(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.from_numpy(pixels).permute(2, 0, 1)[:, :127, :191]
+    after = before // 2
+    whole = dissimilarity(before, after)
+    monkeypatch.setattr(pair_drawing, "_STRIP", 8)
+    assert torch.equal(dissimilarity(before, after), whole)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_by_the_exif_orientation(orientation: int) -> None:
+    pixels = np.zeros((16, 32, 3), dtype=np.uint8)
+    pixels[:8, :16] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    from PIL import ImageOps
+
+    data = file(pixels, "PNG", exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))), dtype=float)
+    shown = opened(draw_pair(data, data).before)
+    assert shown.shape == upright.shape and np.abs(shown - upright).mean() < 8
+
+
+def test_the_heat_is_upright_too() -> None:
+    before = np.full((64, 32), 128, dtype=np.uint8)
+    after = before.copy()
+    after[:8] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawing = draw_pair(file(before, "PNG", exif=exif), file(after, "PNG", exif=exif))
+    heat = opened(drawing.heat)
+    assert heat.shape == (4, 8, 3)
+    # Turned clockwise the top row is at the right.
+    assert heat[:, -1].mean() > 100 and heat[:, :6].mean() < 40
+
+
+def test_colors_are_those_of_the_profile() -> None:
+    from imagecodecs import cms_profile
+
+    profile = bytes(cms_profile("adobergb"))
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[..., 0], pixels[..., 1] = 200, 60
+    data = file(pixels, "PNG", icc_profile=profile)
+    image = Image.fromarray(pixels)
+    srgb = ImageCms.createProfile("sRGB")
+    expected = ImageCms.profileToProfile(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb)
+    shown = opened(draw_pair(data, data).before)
+    assert (
+        np.abs(shown - np.asarray(expected)).max()
+        < 8
+        < np.abs(np.asarray(expected) - pixels.astype(float)).max()
+    )
+
+
+def test_a_profile_that_is_none_is_passed_over() -> None:
+    data = file(np.full((8, 8, 3), 90, dtype=np.uint8), "JPEG", icc_profile=b"words" * 40)
+    assert np.abs(opened(draw_pair(data, data).before) - 90).max() < 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 9, 3), (1, 2000, 3), (1700, 900), (257, 265, 3)])
+def test_sizes(shape: tuple[int, ...]) -> None:
+    data = file(np.full(shape, 90, dtype=np.uint8), "PNG")
+    drawing = draw_pair(data, data)
+    scale = min(1, LONGEST_SIDE / max(shape[:2]))
+    assert sizes(drawing) == {(max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))}
+    assert max(opened(drawing.heat).shape) <= LONGEST_HEAT
+
+
+def test_deep_color_and_alpha_are_drawn() -> None:
+    import imagecodecs
+
+    deep = np.full((16, 16, 3), 128 * 257, dtype=np.uint16)
+    drawing = draw_pair(imagecodecs.png_encode(deep), file(np.full((16, 16, 3), 128, np.uint8), "PNG"))
+    assert np.abs(opened(drawing.before) - 128).max() < 3 and drawing.brightest == pair_drawing._FAINTEST
+
+
+def test_what_cannot_be_drawn(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = file(pixels, "JPEG")
+    for source, output in (
+        (b"words", data),
+        (data, data[: len(data) // 2]),
+        (data, file(pixels[:64], "JPEG")),
+    ):
+        with pytest.raises(PictureError):
+            draw_pair(source, output)
+    monkeypatch.setattr(pair_drawing, "MOST_MEGAPIXELS", 0.02)
+    with pytest.raises(PictureError, match="megapixels"):
+        draw_pair(data, data)
