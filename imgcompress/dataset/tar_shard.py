@@ -92,7 +92,7 @@ class _Part:
 
 def _parts(path: Path) -> Iterator[_Part]:
     """All members in order; where the archive ends too early, a last part with a problem."""
-    # Hashes, as a shard may have millions of names: some hundred bytes a member.
+    # Hashes, as a shard may have millions of names.
     seen: set[int] = set()
 
     def key_of(name: str, start: int) -> str:

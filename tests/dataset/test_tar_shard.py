@@ -499,7 +499,7 @@ for name in sys.argv[1:]:
 
 
 def test_memory_does_not_grow_with_the_members(tmp_path: Path) -> None:
-    counts = (10, 1_000, 10_000)
+    counts = (10, 500, 2_500)
     for count in counts:
         data = archive(entry(f"{index:06}.png", JPEG) for index in range(count))
         (tmp_path / f"{count}.tar").write_bytes(data)
@@ -507,5 +507,5 @@ def test_memory_does_not_grow_with_the_members(tmp_path: Path) -> None:
     command = [sys.executable, "-c", COUNTING, *(str(tmp_path / f"{count}.tar") for count in counts)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     _, few, many = map(int, printed.split())
-    # Hashes of the names are all that is kept; a TarInfo would be a kilobyte and more.
-    assert (many - few) / 9_000 < 400
+    # Only hashes of the names are kept; members kept by both readers would be two kilobytes and more.
+    assert (many - few) / 2_000 < 800
