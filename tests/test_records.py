@@ -7,7 +7,7 @@ from imgcompress.records import FileRecord, Status
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
-    "settings", "seconds", "error",
+    "settings", "seconds", "error", "was",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from imgcompress.dataset.blobs import MemoryBlob
-from imgcompress.dataset.shards import Member, ShardWriter, reading, with_suffix
+from imgcompress.dataset.shards import Member, ShardWriter, not_found, reading, with_suffix
 from imgcompress.errors import PictureError, Reason, UsageError
 
 try:
@@ -89,7 +89,7 @@ class _ParquetWriter:
         while row >= self._rows.stop and next(self._walk, None) is not None:
             pass
         if row not in self._rows or name not in self._columns or member.problem is not None:
-            raise ValueError(f"{member.key}: not a picture of {self._path}, or not in its turn")
+            raise not_found(self._path, member)
         self._cells[row - self._rows.start, name] = (data, suffix)
 
     def finish(self) -> None:

@@ -109,6 +109,12 @@ def compressed(path: Path) -> PictureError:
     return PictureError(Reason.UNSUPPORTED, message)
 
 
+def not_found(path: Path, member: Member) -> PictureError:
+    """Says that a picture cannot be replaced, as the file changed meanwhile or it is not its turn."""
+    message = f"{path.name} has no picture {member.key} to replace there; did the file change?"
+    return PictureError(Reason.READ_ERROR, message)
+
+
 def with_suffix(name: str, suffix: str) -> str:
     """A picture's name after its format changed; a name that fits already stays."""
     stem, old = posixpath.splitext(name)

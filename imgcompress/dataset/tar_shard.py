@@ -14,7 +14,7 @@ from typing import BinaryIO
 from imgcompress.dataset.blobs import SliceBlob
 from imgcompress.dataset.magic import HEAD_BYTES, begins_as_picture
 from imgcompress.dataset.names import IMAGE_SUFFIXES
-from imgcompress.dataset.shards import Member, ShardWriter, compressed, reading, with_suffix
+from imgcompress.dataset.shards import Member, ShardWriter, compressed, not_found, reading, with_suffix
 from imgcompress.dataset.tar_headers import BLOCK, padding, renewed
 from imgcompress.errors import PictureError, Reason
 
@@ -92,7 +92,7 @@ class _Part:
 
 def _parts(path: Path) -> Iterator[_Part]:
     """All members in order; where the archive ends too early, a last part with a problem."""
-    # Hashes, as a shard may have millions of names: some hundred bytes a member.
+    # Hashes, as a shard may have millions of names.
     seen: set[int] = set()
 
     def key_of(name: str, start: int) -> str:
@@ -224,7 +224,7 @@ class _TarWriter:
             return
         part = next((part for part in self._parts if part.key == member.key), None)
         if part is None or part.problem is not None:
-            raise ValueError(f"{member.key}: not a picture of {self._path}, or not in its turn")
+            raise not_found(self._path, member)
         self._carry(part.start)
         base = None if suffix is None else self._base(part, suffix)
         headers = renewed(self._read(part.content - part.start), len(data), base)
