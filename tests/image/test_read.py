@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image import jpeg_check
-from imgcompress.image.containers import avif_bit_depth
+from imgcompress.image.containers import avif_properties
 from imgcompress.image.jpeg_file import parse_jpeg
 from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.read import probe, read_picture
@@ -92,7 +92,7 @@ def test_avif_is_read(photo: torch.Tensor) -> None:
 def test_deep_avif(photo: torch.Tensor, depth: int) -> None:
     meant = (np.asarray(crop(photo)).astype(np.uint16) << (depth - 8)) + 1
     data = imagecodecs.avif_encode(meant, level=100, bitspersample=depth, pixelformat="444")
-    assert avif_bit_depth(data) == depth
+    assert avif_properties(data).bit_depth == depth
     picture = read_picture(data)
     assert picture.pixels.dtype == torch.uint16
     assert picture.bit_depth == depth
