@@ -17,6 +17,8 @@ class BmpHeader:
 
     Attributes:
         width, height: pixels.
+        pixels_at: offset of the pixels.
+        bits: a pixel's.
         compression: 0 none, 1 and 2 run lengths, 3 and 6 bit fields; others are a file within the file.
         pixels_per_meter: across and down; 0 where it is not said.
         icc: the profile that is embedded, or None.
@@ -25,6 +27,8 @@ class BmpHeader:
 
     width: int
     height: int
+    pixels_at: int
+    bits: int
     compression: int
     pixels_per_meter: tuple[int, int]
     icc: bytes | None
@@ -45,11 +49,14 @@ def read_bmp_header(data: bytes) -> BmpHeader:
     size = int.from_bytes(data[14:18], "little")
     if size < _CORE_HEADER or len(data) < _FILE_HEADER + size:
         raise PictureError(Reason.DECODE_ERROR, "the BMP file is truncated")
+    pixels_at = int.from_bytes(data[10:14], "little")
     head = data[_FILE_HEADER : _FILE_HEADER + size]
     if size < 40:
         across, down = struct.unpack_from("<HH" if size == _CORE_HEADER else "<ii", head, 4)
-        return BmpHeader(across, abs(down), 0, (0, 0), None, False)
+        bits = int.from_bytes(head[10:12] if size == _CORE_HEADER else head[14:16], "little")
+        return BmpHeader(across, abs(down), pixels_at, bits, 0, (0, 0), None, False)
     across, down = struct.unpack_from("<ii", head, 4)
+    bits = int.from_bytes(head[14:16], "little")
     compression = int.from_bytes(head[16:20], "little")
     x_density, y_density = struct.unpack_from("<ii", head, 24)
     icc, others = None, False
@@ -60,4 +67,12 @@ def read_bmp_header(data: bytes) -> BmpHeader:
             icc = data[_FILE_HEADER + at : _FILE_HEADER + at + length] or None
         calibrated = kind == bytes(4) and any(head[60:96])
         others = calibrated or kind == _LINKED or (kind == _EMBEDDED and icc is None)
-    return BmpHeader(max(across, 0), abs(down), compression, (x_density, y_density), icc, others)
+    density = x_density, y_density
+    return BmpHeader(max(across, 0), abs(down), pixels_at, bits, compression, density, icc, others)
+
+
+def spare_bytes(data: bytes, header: BmpHeader) -> frozenset[int]:
+    """Values of the fourth byte of 32-bit pixels: it means nothing, but some writers put alpha there."""
+    if header.bits != 32 or header.compression != 0:
+        return frozenset()
+    return frozenset(data[header.pixels_at + 3 : header.pixels_at + 4 * header.width * header.height : 4])

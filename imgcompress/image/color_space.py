@@ -51,7 +51,7 @@ def other_png_colors(chunks: Iterable[tuple[bytes, bytes]], *, has_profile: bool
         return None
     gamma = int.from_bytes(first.get(b"gAMA", b""), "big")
     if gamma and abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE * _SRGB_GAMMA:
-        return f"gamma 1/{100000 / gamma:.3g}"
+        return f"gamma {gamma / 100000:g}"
     corners = first.get(b"cHRM", b"")
     if len(corners) == 32 and first[b"IHDR"][9] & 2:
         values = [int.from_bytes(corners[i : i + 4], "big") for i in range(0, 32, 4)]

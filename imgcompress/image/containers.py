@@ -13,7 +13,6 @@ READ = frozenset({"jpeg", "png", "webp", "avif", "tiff", "gif", "bmp"})
 """Formats that are decoded; pictures in others are kept."""
 
 _MAGIC = (
-    (b"\xff\xd8\xff\xf7", "jls"),  # before JPEG, which begins alike
     (b"\xff\xd8", "jpeg"),
     (PNG_MAGIC, "png"),
     (b"II*\0", "tiff"),
@@ -48,7 +47,7 @@ def format_of(data: bytes) -> str:
     """The format by content.
 
     Returns:
-        One of ``READ``, or "jxl", "heic", "jp2", "jls", "jxr", "psd", "exr", "qoi", "ico", "ppm".
+        One of ``READ``, or "jxl", "heic", "jp2", "jxr", "psd", "exr", "qoi", "ico", "ppm".
 
     Raises:
         PictureError: DECODE_ERROR, none that is known.

@@ -38,6 +38,7 @@ from imgcompress.image.picture import Segment
 from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
 
+_OTHER_STANDARDS = {DHP: "hierarchical JPEG", 0xF7: "JPEG-LS"}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, JPG, DAC}
 _STANDALONE = frozenset(range(RST0, RST7 + 1)) | {TEM}
 _DECODING = frozenset({SOF0, SOF1, SOF2, DHT, DAC, SOS, DQT, DRI})
@@ -211,8 +212,8 @@ class _Reader:
             self.take_tables(payload)
         elif marker in _FRAMES:
             self.take_frame(marker, payload)
-        elif marker == DHP:
-            raise PictureError(Reason.UNCHECKED, "hierarchical JPEG is not looked into")
+        elif marker in _OTHER_STANDARDS and self.frame is None:
+            raise PictureError(Reason.UNCHECKED, f"{_OTHER_STANDARDS[marker]} is not looked into")
         elif marker == DRI:
             if len(payload) != 2:
                 raise _damaged("the restart interval's segment has a wrong length")
@@ -345,7 +346,7 @@ def parse_jpeg(data: bytes) -> JpegHeader:
 
     Raises:
         PictureError: DECODE_ERROR where the structure is damaged or cut off, or there are more than four
-            components; UNCHECKED for hierarchical files, and a height that only follows the first scan.
+            components; UNCHECKED for JPEG-LS, hierarchical files, and a height that follows the first scan.
 
     Source: ITU-T T.81, annex B.
     """

@@ -9,13 +9,13 @@ from PIL import Image
 
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image import metadata as meta
-from imgcompress.image.bmp_file import read_bmp_header
+from imgcompress.image.bmp_file import read_bmp_header, spare_bytes
 from imgcompress.image.color_space import other_code_points
 from imgcompress.image.containers import READ, avif_properties, format_of, webp_chunks, webp_size
 from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in
 from imgcompress.image.gif_file import read_gif
 from imgcompress.image.other_formats import check_other, size_of_other
-from imgcompress.image.picture import Picture
+from imgcompress.image.picture import Metadata, Picture
 from imgcompress.image.read_jpeg import probe_jpeg, read_jpeg
 from imgcompress.image.read_png import probe_png, read_png
 from imgcompress.image.tiff_file import check_other_page, decode_page, read_page
@@ -85,7 +85,6 @@ def read_picture(data: bytes, max_megapixels: float = DEFAULT_MAX_MEGAPIXELS) ->
 
 _NAMES = {
     "heic": "HEIC",
-    "jls": "JPEG-LS",
     "jxr": "JPEG XR",
     "exr": "OpenEXR",
     "jxl": "JPEG XL",
@@ -159,16 +158,19 @@ def _probe_tiff(data: bytes) -> Probe:
 
 def _read_tiff(data: bytes, size: Probe, max_megapixels: float) -> Picture:
     page = read_page(data)
-    metadata = replace(meta.from_tiff(data), complete=page.pages == 1)
     if page.decoded_pixels > max_megapixels * 1e6:
         raise PictureError(Reason.TOO_LARGE, "a tile of the TIFF file is larger than the limit")
     if page.keep is not None:
         reason, message = page.keep
         if reason is not Reason.UNCHECKED and not check_other_page(data):
             reason, message = Reason.UNCHECKED, f"{message}; no decoder here reads it"
-        return stand_in(size, reason, message, metadata)
+        return stand_in(size, reason, message, _tiff_metadata(data, size))
     samples, alpha = decode_page(data, page)
-    return decoded_picture(samples, alpha, size, 16 if page.bits == 16 else 8, metadata)
+    return decoded_picture(samples, alpha, size, 16 if page.bits == 16 else 8, _tiff_metadata(data, size))
+
+
+def _tiff_metadata(data: bytes, size: Probe) -> Metadata:
+    return replace(meta.from_tiff(data), complete=size.frames == 1)
 
 
 def _probe_gif(data: bytes) -> Probe:
@@ -210,6 +212,8 @@ def _read_bmp(data: bytes, size: Probe) -> Picture:
     with Image.open(io.BytesIO(data), formats=("BMP",)) as image:
         samples = np.array(plain(image))
     picture = decoded_picture(samples, None, size, 8, metadata)
+    if len(spare_bytes(data, header) | {0}) > 1 and spare_bytes(data, header) != {255}:
+        return replace(picture, keep=(Reason.ALPHA, "the fourth byte of the pixels may be alpha"))
     return in_other_colors(picture, "calibrated, or by another file") if header.other_colors else picture
 
 
