@@ -65,6 +65,8 @@ def stand_in(size: Probe, reason: Reason, message: str, metadata: Metadata | Non
     """A picture that stays as it is; nobody is to look at its pixel."""
     pixel = torch.zeros((1, 1, 1), dtype=torch.uint8)
     known = metadata or Metadata(complete=False)
+    if reason is Reason.UNCHECKED:
+        known = replace(known, complete=False)
     return Picture(pixel, size.format, metadata=known, frames=size.frames, keep=(reason, message))
 
 

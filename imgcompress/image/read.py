@@ -184,15 +184,10 @@ def _read_gif(data: bytes, size: Probe) -> Picture:
     file = read_gif(data)
     with Image.open(io.BytesIO(data), formats=("GIF",)) as image:
         samples = np.array(plain(image))
-    left, top, right, bottom = file.frames[0]
-    alpha = None
-    if (left, top, right, bottom) != (0, 0, size.width, size.height) and samples.shape[2:] not in (
-        (2,),
-        (4,),
-    ):
-        alpha = np.zeros(samples.shape[:2], dtype=np.uint8)  # nothing covers the rest of the canvas
-        alpha[top:bottom, left:right] = 255
-    return decoded_picture(samples, alpha, size, 8, meta.from_gif(file))
+    picture = decoded_picture(samples, None, size, 8, meta.from_gif(file))
+    if file.frames[0] != (0, 0, size.width, size.height):
+        return replace(picture, keep=(Reason.ALPHA, "nothing covers a part of the GIF file's canvas"))
+    return picture
 
 
 def _probe_bmp(data: bytes) -> Probe:
@@ -212,7 +207,7 @@ def _read_bmp(data: bytes, size: Probe) -> Picture:
     with Image.open(io.BytesIO(data), formats=("BMP",)) as image:
         samples = np.array(plain(image))
     picture = decoded_picture(samples, None, size, 8, metadata)
-    if len(spare_bytes(data, header) | {0}) > 1 and spare_bytes(data, header) != {255}:
+    if spare_bytes(data, header) not in ({0}, {255}, set()):
         return replace(picture, keep=(Reason.ALPHA, "the fourth byte of the pixels may be alpha"))
     return in_other_colors(picture, "calibrated, or by another file") if header.other_colors else picture
 
