@@ -17,6 +17,7 @@ from imgcompress.formats.jpeg.markers import jfif, metadata_segments
 from imgcompress.image.jpeg_file import mark_segment
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Picture
+from imgcompress.image.strip_file import STRIPPABLE, strip_file
 from imgcompress.layout import Layout, choose_layout
 from imgcompress.records import Status
 from imgcompress.search import Encoded, TargetEncoder
@@ -30,6 +31,10 @@ KEPT_REASONS = frozenset(
         Reason.ANIMATED,
         Reason.SEVERAL_PICTURES,
         Reason.METADATA_TOO_LARGE,
+        Reason.COLOR_SPACE,
+        Reason.GAIN_MAP,
+        Reason.UNSUPPORTED,
+        Reason.UNCHECKED,
         Reason.MAX_PIXELS,
         Reason.NOT_SMALLER,
         Reason.VERIFY_REFUSED,
@@ -58,7 +63,7 @@ class Outcome:
         scores: what the verification measured.
         settings: what the encoder was asked for and chose.
         seconds: time spent; a batch's shared stages are divided evenly among its pictures.
-        error: a sentence when it failed.
+        error: a sentence when it failed, or was kept for a kind that is only copied.
     """
 
     status: Status
@@ -76,6 +81,7 @@ class _Job:
     """A picture that is to be encoded, with its place in the caller's list.
 
     Attributes:
+        header, trailer: what stands before and behind the coded picture.
         encodes, seconds: what an earlier try with another sampling has cost.
     """
 
@@ -83,6 +89,7 @@ class _Job:
     source: Source
     layout: Layout
     header: bytes
+    trailer: bytes = b""
     encodes: int = 0
     seconds: float = 0.0
 
@@ -172,6 +179,8 @@ class Compressor:
         picture = source.picture
         if picture.jpeg is not None and picture.jpeg.marked and not self.config.again:
             raise PictureError(Reason.ALREADY_OURS, "this tool made the file")
+        if picture.keep is not None:
+            raise PictureError(*picture.keep)
         most = self.config.max_pixels
         if most is not None and picture.height * picture.width > most:
             raise PictureError(Reason.MAX_PIXELS, f"the picture has more than {most} pixels")
@@ -186,7 +195,7 @@ class Compressor:
         layout = choose_layout(picture, self.config.subsampling, self._encoder.nominal_score, self.device)
         metadata = strip(picture.metadata, self.config.strip)
         header = jfif(metadata.density) + metadata_segments(metadata, self._mark)
-        return _Job(index, source, layout, header)
+        return _Job(index, source, layout, header, metadata.trailer)
 
     def _batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
         """Groups by layout, at most ``batch_size`` pictures and as many pixels as fit together."""
@@ -257,6 +266,10 @@ class Compressor:
         """Chooses the scans, opens the result with another decoder; runs in the pool."""
         started = time.perf_counter()
         data = pack_progressive(encoded.data) if self.config.jpeg.progressive else encoded.data
+        data += job.trailer
+        if job.trailer and self.config.max_bytes is not None and len(data) > self.config.max_bytes:
+            message = f"{len(job.trailer)} bytes behind the picture leave too little of max_bytes"
+            raise PictureError(Reason.LIMITS_CONFLICT, message)
         pixels = decode_again(data)
         lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
         seconds += job.seconds + time.perf_counter() - started
@@ -343,20 +356,21 @@ class Compressor:
 
     def _keep(self, source: Source, error: PictureError, lossless: bytes | None) -> Outcome:
         """The source in fewer bytes or without unwanted metadata where that costs no pixel, else a copy."""
-        picture = source.picture
-        must_strip = (
-            self.config.strip != "none" and strip(picture.metadata, self.config.strip) != picture.metadata
-        )
-        if must_strip and lossless is None and picture.jpeg is not None and picture.frames == 1:
+        picture, mode = source.picture, self.config.strip
+        note = None if picture.keep is None else str(error)
+        if mode != "none" and picture.format in STRIPPABLE:
+            data = strip_file(source.data, picture.format, mode)
+            return Outcome(Status.KEPT, error.reason, data, picture.format, error=note)
+        must_strip = mode != "none" and strip(picture.metadata, mode) != picture.metadata
+        is_plain = picture.jpeg is not None and picture.frames == 1 and picture.keep is None
+        if must_strip and lossless is None and is_plain:
             lossless = self._lossless(source)
         if lossless is not None and (must_strip or len(lossless) < len(source.data)):
             return Outcome(Status.OPTIMIZED, error.reason, lossless, "jpeg")
         if must_strip:
-            message = (
-                f"{error}, and a copy would keep the metadata that --strip {self.config.strip} is to drop"
-            )
+            message = f"{error}, and a copy would keep the metadata that --strip {mode} is to drop"
             return Outcome(Status.FAILED, Reason.CANNOT_STRIP, None, picture.format, error=message)
-        return Outcome(Status.KEPT, error.reason, source.data, picture.format)
+        return Outcome(Status.KEPT, error.reason, source.data, picture.format, error=note)
 
 
 def as_picture_error(error: Exception) -> PictureError:

@@ -20,13 +20,16 @@ class Reason(StrEnum):
     METADATA_TOO_LARGE = "metadata_too_large"
     MAX_PIXELS = "max_pixels"
     NOT_A_PICTURE = "not_a_picture"
+    COLOR_SPACE = "color_space"
+    GAIN_MAP = "gain_map"
+    UNSUPPORTED = "unsupported"
+    UNCHECKED = "unchecked"
     # skipped
     EXISTS = "exists"
     DONE = "done"
     # failed: nothing written
     READ_ERROR = "read_error"
     DECODE_ERROR = "decode_error"
-    UNSUPPORTED = "unsupported"
     TOO_LARGE = "too_large"
     CANNOT_STRIP = "cannot_strip"
     WRITE_ERROR = "write_error"

@@ -17,7 +17,7 @@ class Status(StrEnum):
     OPTIMIZED = "optimized"
     """A source JPEG coded again without loss: its pixels are identical."""
     KEPT = "kept"
-    """A byte copy of the source."""
+    """A byte copy of the source, but for metadata that are to go."""
     SKIPPED = "skipped"
     """An output exists already; it was left alone."""
     FAILED = "failed"
@@ -39,7 +39,7 @@ class FileRecord:
         scores: what the verification measured, metric to value (null in JSON if it is not a number).
         settings: what the encoder was asked for and chose.
         seconds: time spent on this picture; the shared stages of a batch are divided evenly.
-        error: a sentence for people when the status is ``failed``.
+        error: a sentence for people when it failed, or was kept for being of a kind that is only copied.
         was: how it ended in the run that did it, where it was ``done`` before.
     """
 

@@ -1,4 +1,5 @@
 import io
+import re
 import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error
 from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.jpeg_file import made_by_us, parse_jpeg
+from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.read import read_picture
 from imgcompress.records import Status
 
@@ -327,7 +329,7 @@ def test_a_lossless_coding_that_changes_a_pixel_is_not_used(
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory"),
-        (PictureError(Reason.UNSUPPORTED, "too long"), "unsupported"),
+        (PictureError(Reason.LIMITS_CONFLICT, "too long"), "limits_conflict"),
         (ZeroDivisionError("unlucky"), "internal_error"),
     ],
 )
@@ -499,17 +501,21 @@ def tags_of(data: bytes) -> dict[str, object]:
     return exifread.process_file(io.BytesIO(data), details=True)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("progressive", [True, False])
 def test_metadata_survive(
     progressive: bool, kind: str, pool: ThreadPoolExecutor, pixels: np.ndarray, *, exif: bytes, icc: bytes
 ) -> None:
-    if kind == "JPEG":
-        data = file(pixels, kind, quality=95, exif=exif, icc_profile=icc, xmp=XMP, dpi=(300, 300))
-    else:
-        info = PngInfo()
+    options: dict[str, object] = {"exif": exif, "icc_profile": icc, "xmp": XMP, "quality": 95}
+    if kind == "PNG":
+        options["pnginfo"] = info = PngInfo()
         info.add_itxt("XML:com.adobe.xmp", XMP.decode())
-        data = file(pixels, kind, exif=exif, icc_profile=icc, pnginfo=info, dpi=(300, 300))
+        info.add_text("Comment", "hello")
+    elif kind == "JPEG":
+        options["comment"] = b"hello"
+    if has_more := kind in ("JPEG", "PNG"):
+        options["dpi"] = (300, 300)
+    data = file(pixels, kind, **options)
     compressor = Compressor(instant(device="cpu", jpeg=JpegConfig(progressive=progressive)))
     (outcome,) = run(compressor, pool, data)
     assert outcome.status is Status.RECOMPRESSED and outcome.data is not None
@@ -521,7 +527,8 @@ def test_metadata_survive(
     with Image.open(io.BytesIO(outcome.data)) as image:
         assert image.info["icc_profile"] == icc
         assert image.info["xmp"] == XMP
-        assert image.info["dpi"] == (300, 300)
+        if has_more:
+            assert image.info["dpi"] == (300, 300) and image.info["comment"] == b"hello"
         assert image.size == (pixels.shape[1], pixels.shape[0])
 
 
@@ -550,9 +557,146 @@ def test_strip_all_leaves_the_orientation(pool: ThreadPoolExecutor, pixels: np.n
         assert not {"xmp", "comment", "icc_profile"} & set(image.info)
 
 
+def test_tiff_metadata_survive(
+    compressor: Compressor, pool: ThreadPoolExecutor, pixels: np.ndarray, icc: bytes
+) -> None:
+    caption = b"\x1c\x02\x78\0\x07Caption"
+    tags = {270: "A description", 271: "A maker", 274: 6, 33723: caption, 700: XMP}
+    data = file(pixels, "TIFF", tiffinfo=tags, icc_profile=icc, dpi=(300, 150))
+    (outcome,) = run(compressor, pool, data)
+    assert outcome.status is Status.RECOMPRESSED and outcome.data is not None
+    found = tags_of(outcome.data)
+    assert found["Image ImageDescription"].values == "A description"
+    assert found["Image Orientation"].values == [6]
+    with Image.open(io.BytesIO(outcome.data)) as image:
+        assert (image.info["icc_profile"], image.info["xmp"]) == (icc, XMP)
+        assert image.info["dpi"] == (300, 150)
+        assert image.info["photoshop"][0x0404] == caption
+
+
+def test_gif_and_bmp_are_read(compressor: Compressor, pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    gif, bmp = file(pixels, "GIF", comment=b"hello"), file(pixels, "BMP", dpi=(300, 300))
+    for data, outcome in zip((gif, bmp), run(compressor, pool, gif, bmp), strict=True):
+        assert words(outcome) == ("recompressed", "smaller") and outcome.data is not None
+        with Image.open(io.BytesIO(outcome.data)) as image, Image.open(io.BytesIO(data)) as before:
+            difference = np.array(image).astype(int) - np.array(before.convert("RGB"))
+            assert np.square(difference).mean() < 200
+            if data is gif:
+                assert image.info["comment"] == b"hello"
+            else:
+                assert image.info["dpi"] == (300, 300)
+
+
+# Kept for what they are
+
+
+def cmyk(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert("CMYK").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def heic(pixels: np.ndarray) -> bytes:
+    return struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + pixels.tobytes()
+
+
+def linear(pixels: np.ndarray) -> bytes:
+    info = PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    return file(pixels, pnginfo=info)
+
+
+def gain_map(pixels: np.ndarray) -> bytes:
+    iso = segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + bytes(4))
+    primary = file(pixels, "JPEG", quality=98)
+    return primary[:2] + iso + primary[2:] + file(pixels[::4, ::4, 0], "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason", "form"),
+    [
+        (cmyk, "color_space", "jpeg"),
+        (heic, "unchecked", "heic"),
+        (linear, "color_space", "png"),
+        (gain_map, "gain_map", "jpeg"),
+        (lambda pixels: file(pixels, "PPM"), "unsupported", "ppm"),
+    ],
+)
+def test_kept_with_a_sentence(
+    make: Callable,
+    reason: str,
+    form: str,
+    compressor: Compressor,
+    pool: ThreadPoolExecutor,
+    *,
+    pixels: np.ndarray,
+) -> None:
+    data = make(pixels)
+    (outcome,) = run(compressor, pool, data)
+    assert words(outcome) == ("kept", reason)
+    assert (outcome.data, outcome.format) == (data, form) and outcome.error
+
+
+@pytest.mark.parametrize("strip", ["gps", "all"])
+def test_what_was_not_looked_into_cannot_be_stripped(
+    strip: str, pool: ThreadPoolExecutor, pixels: np.ndarray
+) -> None:
+    compressor = Compressor(instant(device="cpu", strip=strip))
+    several = file(pixels, "MPO", save_all=True, append_images=[Image.fromarray(pixels)])
+    for outcome in run(compressor, pool, heic(pixels), gain_map(pixels), several):
+        assert words(outcome) == ("failed", "cannot_strip") and outcome.data is None
+
+
+# Behind the end
+
+FILM = struct.pack(">I", 24) + b"ftypmp42" + bytes(12) + b"a film of a second" * 9
+
+
+def moving(pixels: np.ndarray, quality: int) -> bytes:
+    """As phones write it: the offset counts from the end of the file."""
+    space = b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" '
+    camera = space + b'GCamera:MicroVideoOffset="%d" ' % len(FILM)
+    xmp = XMP.replace(b"dc:source", camera + b"dc:source")
+    return file(pixels, "JPEG", quality=quality, xmp=xmp) + FILM
+
+
+@pytest.mark.parametrize(("quality", "status"), [(98, "recompressed"), (30, "optimized")])
+def test_a_film_behind_the_picture_stays(
+    quality: int, status: str, pool: ThreadPoolExecutor, pixels: np.ndarray
+) -> None:
+    data = moving(pixels, quality)
+    (outcome,) = run(Compressor(instant(device="cpu", quality=90)), pool, data)
+    assert outcome.status == status and outcome.data is not None and len(outcome.data) < len(data)
+    with Image.open(io.BytesIO(outcome.data)) as image:
+        found = re.search(rb'MicroVideoOffset="(\d+)"', image.info["xmp"])
+    assert found is not None
+    offset = int(found[1])
+    assert outcome.data[-offset:] == FILM
+    assert outcome.data[:-offset].endswith(b"\xff\xd9")
+    (bare,) = run(Compressor(instant(device="cpu", quality=90, strip="all")), pool, data)
+    assert bare.data is not None and b"ftypmp42" not in bare.data and bare.data.endswith(b"\xff\xd9")
+
+
+def test_a_film_counts_towards_the_limit(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
+    data = file(pixels, "JPEG", quality=98) + bytes(range(256)) * 40
+    (outcome,) = run(Compressor(replace(instant(device="cpu", max_bytes=10_000), max_encodes=6)), pool, data)
+    assert words(outcome) == ("failed", "limits_conflict") and "behind the picture" in (outcome.error or "")
+
+
+def test_a_kept_file_is_stripped_if_it_can_be(
+    pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes
+) -> None:
+    compressor = Compressor(instant(device="cpu", strip="gps"))
+    leaking = alpha(pixels, exif=exif)
+    (kept,) = run(compressor, pool, leaking)
+    assert words(kept) == ("kept", "alpha") and kept.format == "png" and kept.data is not None
+    assert np.array_equal(shown(kept.data), shown(leaking))
+    assert b"Witness & Sons" in kept.data and struct.pack(">I", 1234567) not in kept.data
+
+
 def test_a_copy_cannot_be_stripped(pool: ThreadPoolExecutor, pixels: np.ndarray, exif: bytes) -> None:
     compressor = Compressor(instant(device="cpu", strip="gps"))
-    leaking, harmless = alpha(pixels, exif=exif), alpha(pixels)
+    leaking, harmless = alpha(pixels, kind="AVIF", exif=exif), alpha(pixels)
     failed, kept = run(compressor, pool, leaking, harmless)
     assert words(failed) == ("failed", "cannot_strip")
     assert failed.data is None and "--strip gps" in (failed.error or "")

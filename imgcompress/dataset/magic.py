@@ -1,26 +1,22 @@
 """Pictures told by how their bytes begin."""
 
-HEAD_BYTES = 16
+from imgcompress.errors import PictureError
+from imgcompress.image.containers import format_of
+
+HEAD_BYTES = 64
 """How many bytes are enough."""
 
-_NUMBERS = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"II*\x00",
-    b"MM\x00*",
-    b"II+\x00",
-    b"MM\x00+",
-    b"GIF87a",
-    b"GIF89a",
-)
+_WEAK = ("bmp", "ico", "ppm", "jxr", "exr", "psd", "qoi")
+"""Formats with short numbers, or rare ones: a file of these needs a name that says so, too."""
 
 
 def begins_as_picture(head: bytes) -> bool:
-    """Whether these are the first bytes of a JPEG, PNG, TIFF, GIF, WebP or AVIF.
+    """Whether these are the first bytes of a picture in a common format.
 
     Args:
         head: at least ``HEAD_BYTES`` bytes of it, or all if it has fewer.
     """
-    is_riff_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    is_avif = head[4:12] in (b"ftypavif", b"ftypavis")
-    return is_riff_webp or is_avif or head.startswith(_NUMBERS)
+    try:
+        return format_of(head) not in _WEAK and not head.startswith(b"\xff\x0a")
+    except PictureError:
+        return False

@@ -7,6 +7,7 @@ from pathlib import PurePath
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 IMAGE_SUFFIXES = JPEG_SUFFIXES | frozenset(
     {".png", ".apng", ".webp", ".avif", ".tif", ".tiff", ".gif", ".bmp", ".heic", ".heif", ".jxl", ".jp2"}
+    | {".mpo", ".j2k", ".jxr", ".psd", ".ico", ".qoi", ".ppm", ".pgm", ".exr"}
 )
 """Files with these suffixes are candidates whatever they hold."""
 

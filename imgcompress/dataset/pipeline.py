@@ -192,7 +192,7 @@ class Pipeline:
         """Draws the map and takes the checksum. Runs in the pool."""
         if item.job is None:
             return None
-        if item.job.draws_map and item.source is not None:
+        if item.job.draws_map and item.source is not None and item.source.picture.keep is None:
             try:
                 drawn = draw_attention(item.source.picture, self._config.attention)
                 item.computed = replace(item.computed, map=drawn)

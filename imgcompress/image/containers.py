@@ -3,31 +3,40 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from imgcompress.errors import PictureError, Reason
 
-_NAMED = (
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"BM", "BMP"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\xd8\xff\xf7", "JPEG-LS"),
-    (b"8BPS", "PSD"),
-    (b"v/1\x01", "OpenEXR"),
-    (b"qoif", "QOI"),
-    (b"II\xbc", "JPEG XR"),
-    (b"%PDF", "PDF"),
-    (b"\0\0\1\0", "ICO"),
-    (b"P5", "PGM"),
-    (b"P6", "PPM"),
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+READ = frozenset({"jpeg", "png", "webp", "avif", "tiff", "gif", "bmp"})
+"""Formats that are decoded; pictures in others are kept."""
+
+_MAGIC = (
+    (b"\xff\xd8", "jpeg"),
+    (PNG_MAGIC, "png"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"BM", "bmp"),
+    (b"\xff\x0a", "jxl"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "jxl"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),
+    (b"8BPS", "psd"),
+    (b"v/1\x01", "exr"),
+    (b"qoif", "qoi"),
+    (b"II\xbc", "jxr"),
+    (b"\0\0\1\0", "ico"),
+    (b"P5", "ppm"),
+    (b"P6", "ppm"),
 )
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_GAIN_MAP_BRAND = b"tmap"
 
 
 def _damaged(message: str) -> PictureError:
@@ -38,29 +47,23 @@ def format_of(data: bytes) -> str:
     """The format by content.
 
     Returns:
-        "jpeg", "png", "webp", "avif" or "tiff".
+        One of ``READ``, or "jxl", "heic", "jp2", "jxr", "psd", "exr", "qoi", "ico", "ppm".
 
     Raises:
-        PictureError: UNSUPPORTED, another known format; DECODE_ERROR, none that is known.
+        PictureError: DECODE_ERROR, none that is known.
     """
     if not data:
         raise _damaged("the file is empty")
     brands = _brands(data)
     if brands & _AVIF_BRANDS:
         return "avif"
-    for magic, name in _NAMED:
-        if data.startswith(magic):
-            raise PictureError(Reason.UNSUPPORTED, f"{name} is not read yet")
     if brands & _HEIF_BRANDS:
-        raise PictureError(Reason.UNSUPPORTED, "HEIC is not read yet")
-    if data[:2] == b"\xff\xd8":
-        return "jpeg"
-    if data.startswith(PNG_MAGIC):
-        return "png"
+        return "heic"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
+    for magic, form in _MAGIC:
+        if data.startswith(magic):
+            return form
     raise _damaged("this is no picture in a known format")
 
 
@@ -124,6 +127,14 @@ def webp_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
+def webp_file(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A WebP file of these chunks."""
+    body = b"".join(
+        kind + len(data).to_bytes(4, "little") + data + bytes(len(data) % 2) for kind, data in chunks
+    )
+    return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + b"WEBP" + body
+
+
 def webp_size(chunks: list[tuple[bytes, bytes]]) -> tuple[int, int]:
     """Width and height, by the canvas or the only frame.
 
@@ -144,7 +155,8 @@ def webp_size(chunks: list[tuple[bytes, bytes]]) -> tuple[int, int]:
     raise _damaged("the WebP file has no picture")
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes in a range: kind, and where the content begins and ends (ISO/IEC 14496-12, 4.2)."""
     at = start
     while at + 8 <= end:
         size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
@@ -157,20 +169,42 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
         at = stop
 
 
-def avif_bit_depth(data: bytes) -> int:
-    """Bits a channel by the first AV1 configuration box: 8, 10 or 12.
+@dataclass(frozen=True)
+class AvifProperties:
+    """What an AVIF file says about its pictures, thumbnails, alpha and gain maps taken together.
 
-    Source: AV1 Codec ISO Media File Format Binding, 2.3.3.
+    Attributes:
+        bit_depth: bits a channel by the first AV1 configuration: 8, 10 or 12.
+        code_points: color primaries and transfer (ITU-T H.273) wherever they are told.
+        is_cropped: whether a clean aperture is to be cut out.
+        has_gain_map: whether a second rendition, for brighter displays, comes with a picture.
+    """
+
+    bit_depth: int
+    code_points: tuple[tuple[int, int], ...]
+    is_cropped: bool
+    has_gain_map: bool
+
+
+def avif_properties(data: bytes) -> AvifProperties:
+    """Read the properties.
+
+    Source: AV1 Codec ISO Media File Format Binding, 2.3.3; ISO/IEC 14496-12, 12.1.5 (colr); ISO/IEC 23008-12.
     """
     inside = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
     inside |= {b"stsd": 8, b"av01": 78}
-    pending = [(0, len(data))]
+    pending, depths, code_points, is_cropped = [(0, len(data))], list[int](), list[tuple[int, int]](), False
     while pending:
         start, end = pending.pop(0)
-        for kind, body, stop in _boxes(data, start, end):
+        for kind, body, stop in boxes(data, start, end):
             if kind == b"av1C" and stop - body >= 4:
                 flags = data[body + 2]
-                return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+                depths.append(8 if not flags & 0x40 else 12 if flags & 0x20 else 10)
+            elif kind == b"colr" and data[body : body + 4] == b"nclx" and stop - body >= 8:
+                code_points.append(struct.unpack_from(">HH", data, body + 4))
+            elif kind == b"clap":
+                is_cropped = True
             if kind in inside:
                 pending.append((body + inside[kind], stop))
-    return 8
+    has_gain_map = _GAIN_MAP_BRAND in _brands(data)
+    return AvifProperties(depths[0] if depths else 8, tuple(code_points), is_cropped, has_gain_map)

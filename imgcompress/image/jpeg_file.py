@@ -38,9 +38,12 @@ from imgcompress.image.picture import Segment
 from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
 
+_OTHER_STANDARDS = {DHP: "hierarchical JPEG", 0xF7: "JPEG-LS"}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, JPG, DAC}
 _STANDALONE = frozenset(range(RST0, RST7 + 1)) | {TEM}
-_DECODING = frozenset({SOF0, SOF1, SOF2, DHT, SOS, DQT, DRI})
+_DECODING = frozenset({SOF0, SOF1, SOF2, DHT, DAC, SOS, DQT, DRI})
+_ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
@@ -109,11 +112,13 @@ class JpegHeader:
         height: pixels.
         width: pixels.
         components: the frame's components in order.
-        tables: the quantization table in force at each component's first scan, natural order.
+        tables: the quantization table in force at each component's first scan, natural order; zeros in a
+            lossless file, which has none.
         scans: the scans in order, as many as there are SOS segments.
         adobe_transform: the transform byte of an Adobe APP14 segment, or None.
         jfif: whether a JFIF APP0 segment is there.
         restart_interval: the last one defined, in MCUs (0: none).
+        end: offset behind the end-of-image marker.
     """
 
     segments: tuple[Segment, ...]
@@ -127,11 +132,17 @@ class JpegHeader:
     adobe_transform: int | None
     jfif: bool
     restart_interval: int
+    end: int
 
     @property
     def progressive(self) -> bool:
         """Whether the frame is coded in progressive scans."""
         return self.frame_marker == SOF2
+
+    @property
+    def is_arithmetic(self) -> bool:
+        """Whether the frame is coded arithmetically (T.81, table B.1)."""
+        return self.frame_marker in _ARITHMETIC
 
     @property
     def is_rgb(self) -> bool:
@@ -201,8 +212,8 @@ class _Reader:
             self.take_tables(payload)
         elif marker in _FRAMES:
             self.take_frame(marker, payload)
-        elif marker == DHP:
-            raise PictureError(Reason.UNSUPPORTED, "hierarchical JPEG is not read yet")
+        elif marker in _OTHER_STANDARDS and self.frame is None:
+            raise PictureError(Reason.UNCHECKED, f"{_OTHER_STANDARDS[marker]} is not looked into")
         elif marker == DRI:
             if len(payload) != 2:
                 raise _damaged("the restart interval's segment has a wrong length")
@@ -238,9 +249,9 @@ class _Reader:
         if width == 0:
             raise _damaged("the frame header gives a width of 0")
         if height == 0:
-            raise PictureError(Reason.UNSUPPORTED, "a JPEG whose header gives no height is not read")
+            raise PictureError(Reason.UNCHECKED, "a JPEG whose header gives no height is not looked into")
         if payload[5] > 4:
-            raise PictureError(Reason.UNSUPPORTED, f"a JPEG with {payload[5]} components is not read")
+            raise _damaged(f"no decoder reads a JPEG of {payload[5]} components")
         components = tuple(
             Component(payload[i], payload[i + 1] >> 4, payload[i + 1] & 15, payload[i + 2])
             for i in range(6, len(payload), 3)
@@ -266,7 +277,7 @@ class _Reader:
         indices = tuple(by_identifier[identifier] for identifier, _ in selectors)
         if len(set(indices)) != count:
             raise _damaged("a scan names a component twice")
-        for index in indices:
+        for index in indices if self.frame[0] not in _LOSSLESS else ():
             table = self.components[index].table
             if table not in self.quantization:
                 raise _damaged(f"quantization table {table} is missing")
@@ -288,15 +299,16 @@ class _Reader:
             )
         )
 
-    def header(self) -> JpegHeader:
+    def header(self, end: int) -> JpegHeader:
         if self.frame is None:
             raise _damaged("there is no frame header")
         if not self.scans:
             raise _damaged("there is no picture data")
-        if len(self.latched) != len(self.components):
+        if len({index for scan in self.scans for index in scan.components}) != len(self.components):
             raise _damaged("picture data is missing: a component is in no scan")
         marker, precision, height, width = self.frame
-        tables = torch.tensor([self.latched[i] for i in range(len(self.components))], dtype=torch.int64)
+        none = (0,) * 64
+        latched = [self.latched.get(i, none) for i in range(len(self.components))]
         return JpegHeader(
             tuple(self.segments),
             marker,
@@ -304,11 +316,12 @@ class _Reader:
             height,
             width,
             self.components,
-            tables.view(-1, 8, 8),
+            torch.tensor(latched, dtype=torch.int64).view(-1, 8, 8),
             tuple(self.scans),
             self.adobe_transform,
             self.jfif,
             self.restart_interval,
+            end,
         )
 
 
@@ -332,8 +345,8 @@ def parse_jpeg(data: bytes) -> JpegHeader:
         The header. It may describe a process that is not decoded (see ``JpegHeader.frame_marker``).
 
     Raises:
-        PictureError: DECODE_ERROR where the structure is damaged or cut off, UNSUPPORTED for hierarchical
-            files, more than four components, and a height that only follows the first scan.
+        PictureError: DECODE_ERROR where the structure is damaged or cut off, or there are more than four
+            components; UNCHECKED for JPEG-LS, hierarchical files, and a height that follows the first scan.
 
     Source: ITU-T T.81, annex B.
     """
@@ -344,7 +357,7 @@ def parse_jpeg(data: bytes) -> JpegHeader:
         match = _next_marker(data, position)
         marker, position = match[1][0], match.end()
         if marker == EOI:
-            return reader.header()
+            return reader.header(position)
         if marker == SOI:
             raise _damaged("there is a second start-of-image marker")
         if marker in _STANDALONE:

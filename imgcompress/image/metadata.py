@@ -2,16 +2,16 @@
 
 import contextlib
 import io
-import math
-import re
-import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal
 from xml.dom import Node, minidom
 from xml.parsers import expat
 
 from imgcompress.image import exif as exif_edit
-from imgcompress.image.exif import ExifError, TiffStructure, orientation_of, orientation_only
+from imgcompress.image.bmp_file import BmpHeader
+from imgcompress.image.exif import ExifError, Ifd, TiffStructure, orientation_of, orientation_only
+from imgcompress.image.gif_file import GifFile
 from imgcompress.image.jpeg_file import JpegHeader, is_our_segment
 from imgcompress.image.jpeg_markers import (
     APP0,
@@ -32,9 +32,6 @@ StripMode = Literal["none", "thumbnail", "gps", "all"]
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 
-_MOST_INFLATED = 64 << 20
-"""Bytes that compressed metadata may unfold to; more is a bomb and is left behind."""
-
 # IPTC-IIM 4.2, record 2: city, sublocation, province or state, country code, country.
 _IPTC_PLACE = frozenset({90, 92, 95, 100, 101})
 _IPTC_RESOURCE = 0x0404
@@ -54,12 +51,16 @@ _XMP_PLACES = frozenset(
 # Taking it from files
 
 
-def from_jpeg(header: JpegHeader) -> Metadata:
+def from_jpeg(header: JpegHeader, trailer: bytes = b"") -> Metadata:
     """The metadata of a JPEG file.
 
     The first Exif, the first XMP and the ICC profile are taken out of their segments; the others are carried
     as they are, but for JFIF, JFXX, Adobe and MPF segments (which describe the old coding) and our own.
     An ICC profile of which a chunk is missing, repeated or miscounted cannot be used and is left behind.
+
+    Args:
+        header: the file's header.
+        trailer: what stands behind its end.
     """
     exif = xmp = None
     density = None
@@ -82,7 +83,10 @@ def from_jpeg(header: JpegHeader) -> Metadata:
             density = density or _jfif_density(payload)
         elif _is_carried(marker, payload):
             carried.append((marker, payload))
-    return Metadata(exif, _join_icc(chunks), xmp, orientation_of(exif), density, tuple(carried))
+    # Zeros are padding: some cameras fill their files up with them.
+    trailer = trailer if trailer.strip(b"\0") else b""
+    icc = _join_icc(chunks)
+    return Metadata(exif, icc, xmp, orientation_of(exif), density, tuple(carried), trailer)
 
 
 def _is_carried(marker: int, payload: bytes) -> bool:
@@ -114,84 +118,35 @@ def _join_icc(chunks: list[tuple[int, int, bytes]]) -> bytes | None:
     return b"".join(data for _, _, data in in_order) or None
 
 
-def from_png(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
-    """The metadata of a PNG file: eXIf, iCCP, XMP in iTXt, ImageMagick's raw profiles, pHYs.
-
-    gAMA, cHRM, sRGB and cICP say how the samples are meant where there is no profile. They are not kept: the
-    samples are taken for sRGB, as most viewers do.
-
-    Args:
-        chunks: (type, data) in the file's order.
-
-    Source: PNG, third edition (W3C), 11.3.
-    """
-    exif = icc = xmp = None
-    density = None
-    for kind, data in chunks:
-        if kind == b"eXIf":
-            exif = data
-        elif kind == b"iCCP":
-            icc = _inflate(data.partition(b"\0")[2][1:])
-        elif kind == b"pHYs" and len(data) == 9:
-            density = _png_density(data)
-        elif kind in (b"iTXt", b"zTXt", b"tEXt"):
-            keyword, text = _png_text(kind, data)
-            if keyword == b"XML:com.adobe.xmp":
-                xmp = text or xmp
-            elif keyword == b"Raw profile type xmp":
-                xmp = xmp or _raw_profile(text)
-            elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
-                profile = _raw_profile(text)
-                if profile is not None and profile.startswith(XMP_NAME):
-                    xmp = xmp or profile[len(XMP_NAME) :]
-                else:
-                    exif = exif or profile
-    exif = _bare_exif(exif)
-    return Metadata(exif, icc, xmp, orientation_of(exif), density)
-
-
-def _bare_exif(exif: bytes | None) -> bytes | None:
+def bare_exif(exif: bytes | None) -> bytes | None:
+    """EXIF data without the prefix of JPEG's segment; None for none."""
     return (exif or b"").removeprefix(EXIF_NAME) or None
 
 
-def _inflate(data: bytes) -> bytes | None:
-    inflater = zlib.decompressobj()
-    try:
-        result = inflater.decompress(data, _MOST_INFLATED)
-    except zlib.error:
-        return None
-    return result if inflater.eof and result else None
+def photoshop_segment(resources: bytes | None, iptc: bytes | None = None) -> tuple[Segment, ...]:
+    """Photoshop's resources, and IPTC data where they are not among those, as the segment of a JPEG.
+
+    Args:
+        resources: a sequence of ``8BIM`` blocks, or None.
+        iptc: IPTC-IIM data sets, or None.
+    """
+    named = b"8BIM" + _IPTC_RESOURCE.to_bytes(2, "big")
+    blocks = resources or b""
+    if iptc is not None and named not in blocks:
+        blocks += named + b"\0\0" + len(iptc).to_bytes(4, "big") + iptc + bytes(len(iptc) % 2)
+    return ((APP13, _PHOTOSHOP + blocks),) if blocks else ()
 
 
-def _png_text(kind: bytes, data: bytes) -> tuple[bytes, bytes | None]:
-    keyword, _, rest = data.partition(b"\0")
-    if kind == b"tEXt":
-        return keyword, rest
-    if kind == b"zTXt":
-        return keyword, _inflate(rest[1:])
-    text = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    return keyword, _inflate(text) if rest[:1] == b"\1" else text
+def comment_segments(comments: Iterable[str | bytes]) -> tuple[Segment, ...]:
+    """Comments as those of a JPEG, text in UTF-8."""
+    encoded = (text if isinstance(text, bytes) else text.encode("utf-8") for text in comments)
+    return tuple((COM, text) for text in encoded if text)
 
 
-def _raw_profile(text: bytes | None) -> bytes | None:
-    """What ImageMagick writes: a name, a length in decimal, then hexadecimal digits over many lines."""
-    match = re.match(rb"\s*[^\n]*\n\s*(\d{1,9})\s*\n([0-9a-fA-F\s]*)\s*$", text or b"")
-    if match is None:
-        return None
-    digits = re.sub(rb"\s+", b"", match[2]).decode("ascii")
-    return bytes.fromhex(digits[: len(digits) // 2 * 2])[: int(match[1])] or None
-
-
-def _png_density(data: bytes) -> tuple[int, int, int] | None:
-    x, y = int.from_bytes(data[:4], "big"), int.from_bytes(data[4:8], "big")
-    if not x or not y:
-        return None
-    if data[8] == 1:  # pixels a meter; JFIF wants them an inch
-        x, y, unit = round(x * 0.0254), round(y * 0.0254), 1
-    else:
-        common = math.gcd(x, y)
-        x, y, unit = x // common, y // common, 0
-    return (x, y, unit) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
+def density_per_meter(x: int, y: int) -> tuple[int, int, int] | None:
+    """JFIF's density, in pixels an inch, of one in pixels a meter; None if it has no place there."""
+    x, y = round(x * 0.0254), round(y * 0.0254)
+    return (x, y, 1) if 1 <= x <= 65535 and 1 <= y <= 65535 else None
 
 
 def from_webp(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
@@ -203,19 +158,32 @@ def from_webp(chunks: Iterable[tuple[bytes, bytes]]) -> Metadata:
     first: dict[bytes, bytes] = {}
     for kind, data in chunks:
         first.setdefault(kind, data)
-    exif = _bare_exif(first.get(b"EXIF"))
+    exif = bare_exif(first.get(b"EXIF"))
     return Metadata(exif, first.get(b"ICCP") or None, first.get(b"XMP ") or None, orientation_of(exif))
+
+
+def from_gif(file: GifFile) -> Metadata:
+    """The metadata of a GIF file: comments, XMP, ICC, the pixels' aspect ratio."""
+    # JFIF has densities: pixels that are wider than high lie less densely across (GIF89a, 18; T.871, 10.1).
+    density = (64, file.aspect + 15, 0) if file.aspect else None
+    return Metadata(None, file.icc, file.xmp, 1, density, comment_segments(file.comments))
+
+
+def from_bmp(header: BmpHeader) -> Metadata:
+    """The metadata of a BMP file: ICC and density."""
+    return Metadata(icc=header.icc, density=density_per_meter(*header.pixels_per_meter))
 
 
 def from_blobs(exif: bytes | None, icc: bytes | None, xmp: bytes | None) -> Metadata:
     """The metadata that a library hands over in its parts, EXIF with or without its JPEG prefix."""
-    exif = _bare_exif(exif)
+    exif = bare_exif(exif)
     return Metadata(exif, icc or None, xmp or None, orientation_of(exif))
 
 
 # Fields of a TIFF file that make sense as EXIF; the others describe how the TIFF file is built.
 _TIFF_FIELDS = (270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 33432)
 _TIFF_ICC = 34675
+_RATIONAL = 5
 _EXIF_POINTER, _GPS_POINTER = 0x8769, 0x8825
 
 
@@ -232,16 +200,25 @@ def from_tiff(data: bytes) -> Metadata:
         entry = main.find(tag)
         return tiff.raw(entry) if entry is not None else None
 
-    resources = raw(exif_edit.PHOTOSHOP)
-    iptc = raw(exif_edit.IPTC)
-    if resources is None and iptc is not None:
-        resources = b"8BIM" + _IPTC_RESOURCE.to_bytes(2, "big") + b"\0\0" + len(iptc).to_bytes(4, "big")
-        resources += iptc + bytes(len(iptc) % 2)
-    segments: tuple[Segment, ...] = ()
-    if resources is not None and len(resources) <= 65533 - len(_PHOTOSHOP):
-        segments = ((APP13, _PHOTOSHOP + resources),)
+    segments = photoshop_segment(raw(exif_edit.PHOTOSHOP), raw(exif_edit.IPTC))
     exif = _exif_of_tiff(data, {entry.tag for entry in main.entries})
-    return Metadata(exif, raw(_TIFF_ICC), raw(exif_edit.XMP), orientation_of(exif), None, segments)
+    density = _tiff_density(tiff, main)
+    return Metadata(exif, raw(_TIFF_ICC), raw(exif_edit.XMP), orientation_of(exif), density, segments)
+
+
+def _tiff_density(tiff: TiffStructure, main: Ifd) -> tuple[int, int, int] | None:
+    """Whole pixels an inch or a centimeter, as JFIF has them; EXIF keeps the fractions."""
+    values = []
+    for tag in (282, 283):
+        entry = main.find(tag)
+        if entry is None or entry.kind != _RATIONAL or entry.size != 8:
+            return None
+        over, under = tiff.number(entry.value_at, 4), tiff.number(entry.value_at + 4, 4)
+        values.append(round(over / under) if under else 0)
+    unit = main.find(296)
+    number = tiff.integers(unit)[0] if unit is not None and unit.kind == 3 and unit.size else 2
+    x, y = values
+    return (x, y, number - 1) if 1 <= number <= 3 and 1 <= x <= 65535 and 1 <= y <= 65535 else None
 
 
 def _exif_of_tiff(data: bytes, tags: set[int]) -> bytes | None:
@@ -256,7 +233,7 @@ def _exif_of_tiff(data: bytes, tags: set[int]) -> bytes | None:
         for pointer in (_EXIF_POINTER, _GPS_POINTER):
             if pointer in tags and (fields := source.get_ifd(pointer)):
                 result[pointer] = fields
-        return _bare_exif(result.tobytes()) if len(result) else None
+        return bare_exif(result.tobytes()) if len(result) else None
     except Exception:  # what a damaged directory raises in there is not documented
         return None
 
@@ -349,7 +326,8 @@ def strip(metadata: Metadata, mode: StripMode) -> Metadata:
         mode: "none" keeps everything but the EXIF thumbnail, which would be stale. "thumbnail" also drops
             those in Photoshop's resources and in XMP. "gps" drops positions and place names: EXIF, XMP (the
             extended packets whole) and IPTC; data that may hold one but cannot be read go whole. "all" leaves
-            the orientation, and the ICC profile unless it is sRGB.
+            the orientation, and the ICC profile unless it is sRGB. What stands behind a JPEG's end goes whole
+            with "gps" and "all".
     """
     if mode == "all":
         exif = orientation_only(metadata.orientation) if metadata.orientation != 1 else None
@@ -357,23 +335,19 @@ def strip(metadata: Metadata, mode: StripMode) -> Metadata:
         return Metadata(exif=exif, icc=icc, orientation=metadata.orientation, density=metadata.density)
     exif = None if metadata.exif is None else drop_thumbnail(metadata.exif)
     if mode == "none":
-        return _with(metadata, exif, metadata.xmp, metadata.segments)
+        return replace(metadata, exif=exif)
     if mode == "thumbnail":
         xmp = metadata.xmp
         if xmp is not None and b"Thumbnails" in xmp:
             xmp = _drop_thumbnail_from_xmp(xmp)
-        return _with(metadata, exif, xmp, _edit_segments(metadata.segments, gps=False))
+        segments = _edit_segments(metadata.segments, gps=False)
+        return replace(metadata, exif=exif, xmp=xmp, segments=segments, complete=True)
     exif = None if exif is None else drop_gps(exif)
     if exif is None and metadata.orientation != 1:
         exif = orientation_only(metadata.orientation)
     xmp = None if metadata.xmp is None else drop_gps_from_xmp(metadata.xmp)
-    return _with(metadata, exif, xmp, _edit_segments(metadata.segments, gps=True))
-
-
-def _with(
-    metadata: Metadata, exif: bytes | None, xmp: bytes | None, segments: tuple[Segment, ...]
-) -> Metadata:
-    return Metadata(exif, metadata.icc, xmp, metadata.orientation, metadata.density, segments)
+    segments = _edit_segments(metadata.segments, gps=True)
+    return replace(metadata, exif=exif, xmp=xmp, segments=segments, trailer=b"", complete=True)
 
 
 def _edit_segments(segments: Iterable[Segment], *, gps: bool) -> tuple[Segment, ...]:

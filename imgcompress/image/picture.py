@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from imgcompress.errors import Reason
 from imgcompress.shapes import Int, Shaped
 
 Segment = tuple[int, bytes]
@@ -21,7 +22,9 @@ class Metadata:
         orientation: the EXIF orientation, 1 to 8.
         density: pixels per unit (x, y) and the unit of JFIF (0 aspect ratio, 1 inch, 2 cm), or None.
         segments: a source JPEG's other segments, in order, to be carried along as they are
-            (IPTC, comments, extended XMP, unknown APPn).
+            (IPTC, comments, extended XMP, unknown APPn); other formats' comments and IPTC as such segments.
+        trailer: what stands behind a source JPEG's end (a motion photo's film, a camera's own data).
+        complete: whether this is all that the file says; else a copy of it may hold anything.
     """
 
     exif: bytes | None = None
@@ -30,6 +33,8 @@ class Metadata:
     orientation: int = 1
     density: tuple[int, int, int] | None = None
     segments: tuple[Segment, ...] = ()
+    trailer: bytes = b""
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,12 @@ class Picture:
         pixels: uint8 or uint16; one channel (gray) or three (RGB, encoded as the ICC profile says).
         alpha: same dtype and size as the pixels, straight (not premultiplied), or None if all opaque.
         bit_depth: bits a channel that carry information: 8, 10, 12 or 16. Deep values are scaled to 0..65535.
-        format: "jpeg", "png", "webp", "avif" or "tiff", by content rather than by suffix.
+        format: of ``imgcompress.image.containers.format_of``, by content rather than by suffix.
         metadata: what travels beside the pixels.
         jpeg: how the source was coded if it is a JPEG, else None.
         frames: how many pictures the file holds; the pixels are the first one's.
+        keep: why the file is to stay as it is although nothing is wrong with it, and that as a sentence; None
+            where it may be coded anew. Pixels that are not read are stood in for by a single black one.
     """
 
     pixels: Shaped[Tensor, "channels height width"]
@@ -73,6 +80,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     jpeg: JpegSource | None = None
     frames: int = 1
+    keep: tuple[Reason, str] | None = None
 
     @property
     def height(self) -> int:

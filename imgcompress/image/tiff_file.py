@@ -1,6 +1,7 @@
 """Reading the first page of a TIFF file. The tags are read here, the samples by libtiff."""
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG, _DEFLATE, _OLD_DEFLATE = 7, 8, 32946
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _JPEG, _DEFLATE, 32773, _OLD_DEFLATE, 34925, 50000})
 _DNG_VERSION = 50706
-_OTHER_COLORS = {4: "a transparency mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "raw sensor data"}
+_OTHER_COLORS = {5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32844: "LogL", 32845: "LogLuv"}
+_SUB_IFDS, _LAYERS = 330, 37724
 _SAMPLE_FORMATS = {2: "signed integers", 3: "floating point", 5: "complex integers", 6: "complex numbers"}
 
 
@@ -25,7 +27,7 @@ class TiffPage:
     Attributes:
         width: pixels.
         height: pixels.
-        pages: pictures in the file, thumbnails and masks not counted.
+        pages: pictures in the file, Photoshop's layers among them, thumbnails and masks not.
         bits: bits a sample.
         channels: samples a pixel.
         photometric: the meaning of the samples (TIFF 6.0, tag 262).
@@ -34,7 +36,7 @@ class TiffPage:
         planar: whether channels lie apart.
         decoded_pixels: pixels in the largest strip or tile, which the decoder has to hold whole.
         palette: the color map, or ().
-        problem: why it is not decoded, or None.
+        keep: why it is not decoded, and that as a sentence; None if it is.
     """
 
     width: int
@@ -48,7 +50,7 @@ class TiffPage:
     planar: bool
     decoded_pixels: int
     palette: tuple[int, ...]
-    problem: str | None
+    keep: tuple[Reason, str] | None
 
 
 def _damaged(message: str) -> PictureError:
@@ -69,12 +71,28 @@ def read_page(data: bytes) -> TiffPage:
         pages = 0
         try:
             for page in tiff.chain():
-                pages += not (_numbers(tiff, page, 254, (0,))[0] & 0b101)
+                pages += _is_picture(tiff, page) + _pictures_below(tiff, page)
         except ExifError:
             pages = max(pages, 1) + 1  # a second page is there, but cannot be read
         return _page(tiff, main, max(pages, 1))
     except (ExifError, IndexError) as error:
         raise _damaged(f"the TIFF file is damaged: {error}") from error
+
+
+def _is_picture(tiff: TiffStructure, page: Ifd) -> bool:
+    return not _numbers(tiff, page, 254, (0,))[0] & 0b101
+
+
+def _pictures_below(tiff: TiffStructure, page: Ifd) -> int:
+    """Raw data and layers of equal standing lie there; smaller renditions do too."""
+    entry = page.find(_SUB_IFDS)
+    below = () if entry is None else tiff.integers(entry)
+    layers = page.find(_LAYERS)
+    has_layers = layers is not None and any(
+        key in tiff.raw(layers)
+        for key in (b"8BIMLayr", b"8BIMLr16", b"8BIMLr32", b"MIB8ryaL", b"MIB861rL", b"MIB823rL")
+    )
+    return sum(_is_picture(tiff, tiff.ifd(at)) for at in below) + has_layers
 
 
 def _numbers(tiff: TiffStructure, directory: Ifd, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
@@ -99,21 +117,23 @@ def _page(tiff: TiffStructure, main: Ifd, pages: int) -> TiffPage:
     depths = (
         (1, 8, 16) if colors == 1 and photometric != _PALETTE else (8, 16) if photometric == _RGB else (8,)
     )
-    problem = None
+    numbers = sorted(set(formats) & _SAMPLE_FORMATS.keys())
+    keep = None
     if main.find(_DNG_VERSION) is not None or one(254, 0) & 1:
-        problem = "raw camera files are not read yet"
+        keep = Reason.UNCHECKED, "raw camera files are not looked into"
     elif photometric in _OTHER_COLORS:
-        problem = f"TIFF in {_OTHER_COLORS[photometric]} is not read yet"
+        keep = Reason.COLOR_SPACE, f"the TIFF file is in {_OTHER_COLORS[photometric]}"
     elif photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR):
-        problem = f"TIFF with color coding {photometric} is not read yet"
-    elif set(formats) & _SAMPLE_FORMATS.keys():
-        problem = f"TIFF of {_SAMPLE_FORMATS[(set(formats) & _SAMPLE_FORMATS.keys()).pop()]} is not read yet"
+        keep = Reason.COLOR_SPACE, f"TIFF with color coding {photometric} is not read"
+    elif numbers:
+        keep = Reason.DEEP_COLOR, f"the TIFF file holds {_SAMPLE_FORMATS[numbers[0]]}"
     elif compression not in _COMPRESSIONS or (photometric == _YCBCR and compression != _JPEG):
-        problem = f"TIFF with compression {compression} is not read yet"
+        keep = Reason.UNSUPPORTED, f"TIFF with compression {compression} is not read"
     elif len(set(bits)) > 1 or bits[0] not in depths:
-        problem = f"TIFF of {'/'.join(map(str, sorted(set(bits))))} bits a sample is not read yet"
+        reason = Reason.DEEP_COLOR if max(bits) > 8 else Reason.UNSUPPORTED
+        keep = reason, f"TIFF of {'/'.join(map(str, sorted(set(bits))))} bits a sample is not read"
     elif not colors <= channels <= colors + 1:
-        problem = f"TIFF of {channels} samples a pixel is not read yet"
+        keep = Reason.UNSUPPORTED, f"TIFF of {channels} samples a pixel is not read"
     return TiffPage(
         width,
         height,
@@ -126,7 +146,7 @@ def _page(tiff: TiffStructure, main: Ifd, pages: int) -> TiffPage:
         one(284, 1) == 2 and channels > 1,
         tile[0] * tile[1] if tile[0] else width * min(one(278, height), height),
         _numbers(tiff, main, 320, ()),
-        problem,
+        keep,
     )
 
 
@@ -168,6 +188,23 @@ def decode_page(data: bytes, page: TiffPage) -> tuple[Any, Any]:
     return samples, alpha if page.extra in (1, 2) else None
 
 
+def check_other_page(data: bytes) -> bool:
+    """Whether a decoder reads the first page of a kind that ``decode_page`` does not.
+
+    Raises:
+        PictureError: DECODE_ERROR, some of its data lie outside the file.
+    """
+    import imagecodecs
+
+    for _ in _strips(data):
+        pass
+    try:
+        imagecodecs.tiff_decode(data, index=0)
+    except Exception:  # the decoder cannot say whether it is the file's fault or its own
+        return False
+    return True
+
+
 def _expand(indices: Any, palette: tuple[int, ...]) -> Any:
     import numpy as np
 
@@ -195,25 +232,36 @@ def _check_strips(data: bytes, page: TiffPage) -> None:
     if page.compression not in (_JPEG, _DEFLATE, _OLD_DEFLATE):
         return
     tiff = TiffStructure(data)
+    tables_entry = tiff.ifd(tiff.first_at).find(347)
+    tables = b"" if tables_entry is None else tiff.raw(tables_entry)
+    for strip in _strips(data):
+        if page.compression == _JPEG:
+            _check_jpeg(tables, strip, page.decoded_pixels)
+        else:
+            _check_deflate(strip, 8 * page.decoded_pixels * max(1, page.channels) + 65536)
+
+
+def _strips(data: bytes) -> Iterator[bytes]:
+    """The first page's strips or tiles as they are stored.
+
+    Raises:
+        PictureError: DECODE_ERROR, one lies outside the file.
+    """
+    tiff = TiffStructure(data)
     main = tiff.ifd(tiff.first_at)
     try:
         tiled = main.find(324) is not None
         offsets = _numbers(tiff, main, 324 if tiled else 273, ())
         sizes = _numbers(tiff, main, 325 if tiled else 279, ())
-        tables_entry = main.find(347)
     except ExifError as error:
         raise _damaged(f"the TIFF file is damaged: {error}") from error
-    tables = b"" if tables_entry is None else tiff.raw(tables_entry)
     if len(offsets) != len(sizes):
         raise _damaged("the TIFF file is damaged: strips and their sizes do not match")
     for offset, size in zip(offsets, sizes, strict=True):
         strip = data[offset : offset + size]
         if len(strip) < size:
             raise _damaged("the TIFF file is truncated")
-        if page.compression == _JPEG:
-            _check_jpeg(tables, strip, page.decoded_pixels)
-        else:
-            _check_deflate(strip, 8 * page.decoded_pixels * max(1, page.channels) + 65536)
+        yield strip
 
 
 def _check_jpeg(tables: bytes, strip: bytes, most_pixels: int) -> None:

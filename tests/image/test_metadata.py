@@ -316,6 +316,38 @@ def test_tiff_fields_become_exif() -> None:
     assert not {"Image StripOffsets", "Image ImageWidth", "Image Compression"} & read.keys()
 
 
+@pytest.mark.parametrize(("unit", "density"), [(2, (300, 150, 1)), (3, (300, 150, 2)), (1, (300, 150, 0))])
+def test_tiff_density(unit: int, density: tuple[int, int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 24)).save(buffer, "TIFF", tiffinfo={282: 300.4, 283: 150.0, 296: unit})
+    found = read_picture(buffer.getvalue()).metadata
+    assert found.density == density
+    assert found.exif is not None
+    [value] = tags(found.exif)["Image XResolution"].values  # type: ignore[attr-defined]
+    assert value.num / value.den == pytest.approx(300.4)
+
+
+def test_tiff_iptc_beside_photoshop_data() -> None:
+    fields, other = iptc(2, 120, b"Caption"), resource(1005, b"resolution")
+    for resources, expected in (
+        (other, other + resource(0x0404, fields)),
+        (resource(0x0404, fields) + other, resource(0x0404, fields) + other),
+    ):
+        buffer = io.BytesIO()
+        Image.new("L", (8, 8)).save(buffer, "TIFF", tiffinfo={33723: fields, 34377: resources})
+        found = read_picture(buffer.getvalue()).metadata
+        assert found.segments == ((0xED, b"Photoshop 3.0\0" + expected),)
+
+
+def test_a_page_of_many_is_not_all(photo: torch.Tensor) -> None:
+    buffer = io.BytesIO()
+    image = Image.fromarray(photo[0, :16, :16].numpy().copy())
+    image.save(buffer, "TIFF", save_all=True, append_images=[image])
+    found = read_picture(buffer.getvalue()).metadata
+    assert not found.complete
+    assert strip(found, "gps") != found and strip(found, "none") == found
+
+
 # Stripping
 
 
@@ -390,6 +422,9 @@ def test_strip_gps() -> None:
 def test_strip_all_keeps_orientation_and_colors() -> None:
     kept = strip(full(), "all")
     assert kept == Metadata(exif=orientation_only(6), orientation=6, density=(72, 72, 1))
+    film = Metadata(trailer=b"film")
+    assert strip(film, "all") == strip(film, "gps") == Metadata()
+    assert strip(film, "none") == strip(film, "thumbnail") == film
     upright = strip(Metadata(exif=b"x", xmp=b"y"), "all")
     assert upright == Metadata()
 

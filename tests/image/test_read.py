@@ -12,7 +12,7 @@ from PIL import Image
 
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image import jpeg_check
-from imgcompress.image.containers import avif_bit_depth
+from imgcompress.image.containers import avif_properties
 from imgcompress.image.jpeg_file import parse_jpeg
 from imgcompress.image.jpeg_markers import segment
 from imgcompress.image.read import probe, read_picture
@@ -92,7 +92,7 @@ def test_avif_is_read(photo: torch.Tensor) -> None:
 def test_deep_avif(photo: torch.Tensor, depth: int) -> None:
     meant = (np.asarray(crop(photo)).astype(np.uint16) << (depth - 8)) + 1
     data = imagecodecs.avif_encode(meant, level=100, bitspersample=depth, pixelformat="444")
-    assert avif_bit_depth(data) == depth
+    assert avif_properties(data).bit_depth == depth
     picture = read_picture(data)
     assert picture.pixels.dtype == torch.uint16
     assert picture.bit_depth == depth
@@ -280,36 +280,40 @@ def test_many_threads(photo: torch.Tensor) -> None:
 # What is refused
 
 
-@pytest.mark.parametrize(
-    ("form", "name"), [("GIF", "GIF"), ("BMP", "BMP"), ("ICO", "ICO"), ("JPEG2000", "JPEG 2000")]
-)
-def test_other_formats_are_named(photo: torch.Tensor, form: str, name: str) -> None:
-    data = save(crop(photo, 32, 32), form)
-    with pytest.raises(PictureError, match=f"^{name} is not read yet$") as caught:
-        read_picture(data)
-    assert caught.value.reason is Reason.UNSUPPORTED
-    heic = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic"
-    assert refused(heic) is Reason.UNSUPPORTED
-
-
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\xff\xd8", b"hello world", b"II*\0", b"RIFF\0\0\0\0WEBP"])
 def test_nothing_to_read(data: bytes) -> None:
     assert refused(data) is Reason.DECODE_ERROR
 
 
-def test_kinds_of_samples_that_are_not_read(photo: torch.Tensor) -> None:
-    floats = np.zeros((4, 4), dtype=np.uint16)
-    for data, word in (
-        (save(crop(photo).convert("CMYK"), "JPEG"), "CMYK"),
-        (save(crop(photo).convert("CMYK"), "TIFF"), "CMYK"),
-        (save(crop(photo).convert("LAB"), "TIFF"), "Lab"),
-        (save(crop(photo).convert("F"), "TIFF"), "floating"),
-        (imagecodecs.jpeg8_encode(np.full((8, 8), 2000, np.uint16), bitspersample=12), "12 bits"),
-        (simple_tiff(floats, 1, tag339=2), "signed"),
+def test_kinds_of_tiff_that_are_kept(photo: torch.Tensor) -> None:
+    numbers = np.zeros((4, 4), dtype=np.uint16)
+    five = np.zeros((4, 4, 5), dtype=np.uint8)
+    for data, reason, word in (
+        (save(crop(photo).convert("CMYK"), "TIFF"), "color_space", "CMYK"),
+        (save(crop(photo).convert("LAB"), "TIFF"), "color_space", "Lab"),
+        (save(crop(photo).convert("F"), "TIFF"), "deep_color", "floating"),
+        (simple_tiff(numbers, 1, tag339=2), "deep_color", "signed"),
+        (simple_tiff(five, 2), "unsupported", "5 samples"),
+        (simple_tiff(numbers, 2, tag254=1), "unchecked", "raw"),
+        (simple_tiff(numbers, 1, tag259=12345), "unchecked", "no decoder"),
     ):
-        with pytest.raises(PictureError, match=word) as caught:
-            read_picture(data)
-        assert caught.value.reason is Reason.UNSUPPORTED
+        keep = read_picture(data).keep
+        assert keep is not None and keep[0] == reason and word in keep[1]
+        if reason != "unchecked":
+            assert refused(data[: len(data) // 2]) is Reason.DECODE_ERROR
+
+
+def test_layers_and_pictures_below_a_tiff_page_count(photo: torch.Tensor) -> None:
+    layers = b"Adobe Photoshop Document Data Block\08BIMLayr" + bytes(8)
+    data = save(crop(photo), "TIFF", tiffinfo={37724: layers})
+    assert read_picture(data).frames == 2
+    assert read_picture(save(crop(photo), "TIFF", tiffinfo={37724: layers[:40]})).frames == 1
+    small = {256: (4, (2,)), 257: (4, (2,)), 258: (3, (8,)), 262: (3, (1,)), 277: (3, (1,)), 278: (4, (2,))}
+    for kind, pictures in ((0, 2), (1, 1)):
+        below = struct.pack("<H", 1) + struct.pack("<HHII", 254, 4, 1, kind) + bytes(4)
+        # The directory below comes last, behind the strip; its offset is known once the file is built.
+        first = tiff({**small, 330: (4, (0,))}, bytes(4))
+        assert read_picture(tiff({**small, 330: (4, (len(first),))}, bytes(4)) + below).frames == pictures
 
 
 def test_the_limit_holds_before_decoding(photo: torch.Tensor) -> None:
@@ -464,21 +468,25 @@ def test_a_tiff_tile_larger_than_the_limit() -> None:
 # Real and hostile files
 
 
-READ_UNSUPPORTED = {
-    "imagers_hpredict_cmyk.tiff",
-    "imagers_rgb32f_color.tiff",
-    "jd_jpg-cmyk-2.jpg",
-    "ljt_monkey12_12bit.jpg",
-    "pil_hopper.Lab.tif",
-    "pil_lab.tif",
-    "pil_pil_sample_cmyk.jpg",
-    "zune_Kiara_limited_progressive_four_components.jpg",
+GAMMA_PNGS = ("basi2c08", "basn3p04", "basn6a08", "ch2n3p08", "g25n2c08", "s40i3p04")
+KEPT = {
+    "imagers_hpredict_cmyk.tiff": "color_space",
+    "imagers_rgb32f_color.tiff": "deep_color",
+    "jd_jpg-cmyk-2.jpg": "color_space",
+    "ljt_monkey12_12bit.jpg": "deep_color",
+    "pil_hopper.Lab.tif": "color_space",
+    "pil_lab.tif": "color_space",
+    "pil_pil_sample_cmyk.jpg": "color_space",
+    **dict.fromkeys((f"pngsuite_{name}.png" for name in GAMMA_PNGS), "color_space"),
+    "zune_Kiara_limited_progressive_four_components.jpg": "color_space",
 }
 REALLY_DAMAGED = {"pil_hopper_bad_exif.jpg"}  # libjpeg finds 1214 stray bytes in it and shows stripes
 
 CORRUPT_BUT_WHOLE = {
     # Their pictures are all there; what is damaged is metadata, or how some decoder took them.
     "afl_4x4.jpg",
+    "imagers_Bad_rletopdown.bmp",
+    "imagers_invalid_run_length.bmp",
     "jd_extraneous-bytes-after-sos.jpg",
     "jd_its_d22db5be7594c17a18a047ca9264ea0a.jpg",
     "pil_chunk_no_actl.png",
@@ -496,7 +504,7 @@ def outcome(path: Path) -> str:
         assert str(error)
         return str(error.reason)
     assert picture.pixels.numel() > 0
-    return "read"
+    return "read" if picture.keep is None else str(picture.keep[0])
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -504,9 +512,9 @@ def pictures(folder: Path) -> list[Path]:
 
 
 @pytest.mark.shared
-def test_weird_files_are_read_or_unsupported(shared: Path) -> None:
+def test_weird_files_are_read_or_kept(shared: Path) -> None:
     for path in pictures(shared / "formats" / "weird"):
-        expected = "unsupported" if path.name in READ_UNSUPPORTED else "read"
+        expected = KEPT.get(path.name, "read")
         if path.name in REALLY_DAMAGED:
             expected = "decode_error"
         assert outcome(path) == expected, path.name
@@ -518,7 +526,7 @@ def test_corrupt_files_raise_our_error(shared: Path) -> None:
         if path.name in CORRUPT_BUT_WHOLE:
             assert outcome(path) == "read", path.name
         else:
-            assert outcome(path) in ("decode_error", "unsupported", "too_large"), path.name
+            assert outcome(path) in ("decode_error", "too_large"), path.name
 
 
 @pytest.mark.shared

@@ -44,7 +44,7 @@ def optimize_losslessly(jpeg: bytes, metadata: Metadata) -> bytes:
     bare = min(codings, key=len)
     end = _end_of_application_segments(bare)
     marks = [segment for segment in header.segments if is_our_segment(segment)]
-    return bare[:end] + metadata_segments(metadata, marks) + bare[end:]
+    return bare[:end] + metadata_segments(metadata, marks) + bare[end:] + metadata.trailer
 
 
 def _decoding_segments(header: JpegHeader) -> tuple[Segment, ...]:
