@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from imgcompress.dataset.sources import IMAGE_SUFFIXES
+from imgcompress.dataset.names import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
