@@ -1,8 +1,8 @@
 """Recompresses the same pictures in all ways there are and compares: compare_ways.py FOLDER... [OPTIONS].
 
 Crops of the photographs in the FOLDERs are recompressed as a folder of files, as a WebDataset of tar shards
-and as a Parquet file; with --ray each of these by --engine ray, too. Every picture must have the same bytes in
-all of them, and labels and side files must be as they were. Exit code 1 if not.
+and as a Parquet file; with --ray each of these by --engine ray, too. Every picture must have the same bytes
+in all of them, and labels and side files must be as they were. Exit code 1 if not.
 """
 
 import argparse

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from multiprocessing.connection import Connection, wait
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import torch
@@ -246,9 +248,17 @@ def _work(connection: Connection, config: Config, number: int) -> None:
         torch.set_num_threads(1)
     pipeline = Pipeline(config)
     connection.send(None)
-    while True:
-        try:
-            jobs = connection.recv()
+    # Jobs are taken in at once: were both ends to wait for the other to read, nothing would move any more.
+    arrived: Queue[list[Job] | None] = Queue()
+    Thread(target=_receive, args=(connection, arrived), daemon=True).start()
+    while (jobs := arrived.get()) is not None:
+        with suppress(OSError):  # nobody is there to hear it
             connection.send([computed for window in pipeline.run(jobs) for computed in window])
-        except (EOFError, OSError):
-            return  # nobody is there to hear it
+
+
+def _receive(connection: Connection, arrived: "Queue[list[Job] | None]") -> None:
+    try:
+        while True:
+            arrived.put(connection.recv())
+    except (EOFError, OSError):
+        arrived.put(None)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from imgcompress.config import Config, LoopConfig
-from imgcompress.dataset.blobs import FileBlob
+from imgcompress.dataset.blobs import FileBlob, MemoryBlob
 from imgcompress.dataset.pipeline import Computed, Job, Pipeline
 from imgcompress.dataset.workers import LocalEngine, WorkerPool
 from imgcompress.errors import Reason, UsageError
@@ -100,6 +100,16 @@ def test_jobs_are_taken_a_bounded_number_ahead(pictures: list[Path]) -> None:
     assert taken <= 2 * 2 * 4 + 2
     results.close()
     assert not multiprocessing.active_children()
+
+
+def test_bytes_that_fill_the_pipes_in_both_directions(pictures: list[Path]) -> None:
+    # Sources that are sent along with the jobs, and outputs that are copies of them.
+    noise = np.random.default_rng(0).integers(0, 256, (500, 500, 4), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG")
+    jobs = [Job(MemoryBlob(buffer.getvalue()))] * 12
+    results = flat(WorkerPool(CONFIG, 1, jobs).results())
+    assert [one and one.outcome.data for one in results] == [buffer.getvalue()] * 12
 
 
 def test_a_worker_that_cannot_start(pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
