@@ -13,7 +13,7 @@ from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference, ssimulacra2
 
 References = type[Ssimulacra2Reference] | type[MaskedContrastReference] | type[CvvdpReference]
 EACH = pytest.mark.parametrize("kind", [Ssimulacra2Reference, MaskedContrastReference, CvvdpReference])
-# No side is a multiple of a tile's; the last two are narrower than a tile, the last one than SSIMULACRA2 takes.
+# No side is a multiple of a tile's; one picture is narrower than what SSIMULACRA2 takes.
 SIZES = [(131, 150), (97, 40), (61, 18), (150, 1)]
 
 
