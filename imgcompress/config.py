@@ -27,15 +27,16 @@ class LimitsConfig:
 
     Attributes:
         max_megapixels: larger pictures fail with ``too_large`` (millions of pixels).
-        batch_megapixels: a batch is cut before it holds more than this; a larger picture goes alone.
+        batch_megapixels: a batch is cut before it holds more than this; a larger picture goes alone. The
+            loop takes up to 0.6 GB a megapixel of what is not looked at in tiles.
         tile_megapixels: a larger picture is looked at in tiles, which takes less memory. The sums over its
             pixels are then put together in another order, which may change its bytes a little.
         in_flight_megapixels: decoded pictures waiting between reading and writing hold at most this.
     """
 
     max_megapixels: float = 178.0
-    batch_megapixels: float = 4.0
-    tile_megapixels: float = 4.0
+    batch_megapixels: float = 3.0
+    tile_megapixels: float = 3.0
     in_flight_megapixels: float = 64.0
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ CELL = 8
 SMALLEST = 16
 SSIMULACRA2_SCALE = 24.1
 """SSIMULACRA2's mean distance over the JPEGs that ``LAYER_SCALES`` was measured on."""
-WHOLE_TILES = 4
+WHOLE_TILES = 3
 """SSIMULACRA2, which needs less memory, takes so many tiles at once."""
 LEAST = 1e-6
 """A part that is smaller counts as this in the mixture, where its logarithm's slope would be infinite."""
@@ -69,7 +69,7 @@ class PerceptualDistance(nn.Module):
         pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
             1 but what its places make of it.
         ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1); 0 leaves them out. They are taken of the
-            whole pictures at full size, in one piece up to four times ``max_tile_pixels`` (some 200 bytes a
+            whole pictures at full size, in one piece up to three times ``max_tile_pixels`` (some 200 bytes a
             pixel).
         scale: 1, or 0.5 to average 2x2 pixels first for VGG. That takes a quarter of the time, for the CPU;
             what is one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as
