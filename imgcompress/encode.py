@@ -5,6 +5,7 @@ color -> DCT -> look (attention, statistics) -> tables -> quantize -> loop -> en
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from imgcompress.image.batch import BatchGeometry, batch_geometry, stack_coeffic
 from imgcompress.image.buffers import BufferPool
 from imgcompress.image.dct import forward_dct, inverse_dct
 from imgcompress.image.picture import Picture
-from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
+from imgcompress.image.planes import decoded_pixels, planes_from_pixels
+from imgcompress.image.sampling import BLOCK
 from imgcompress.image.statistics import ac_variance, class_shares, classify, energy_entropy
+from imgcompress.image.strips import block_rows, by_rows, pixels_by_rows
 from imgcompress.layout import Layout
 from imgcompress.perception.attention import attention_map, qp_from_attention, weight_from_qp
 from imgcompress.perception.distance import PerceptualDistance, load_distance
@@ -48,6 +51,7 @@ class Prepared:
         shares: of smooth, texture and edge blocks.
         finest: the source JPEGs' steps, below which none goes; None where there are none.
         objective: what the loop descends; None without a loop.
+        tiled: whether the batch is so large that the loop looks at it in tiles.
     """
 
     layout: Layout
@@ -58,6 +62,7 @@ class Prepared:
     shares: Float[Tensor, "batch 3"]
     finest: Float[Tensor, "batch tables 8 8"] | None
     objective: MixedObjective | None
+    tiled: bool
 
     def select(self, rows: Int[Tensor, "kept"]) -> "Prepared":
         """The same for some pictures of the batch."""
@@ -83,6 +88,10 @@ class Quantized:
     def select(self, rows: Int[Tensor, "kept"]) -> "Quantized":
         """The same for some pictures of the batch."""
         return Quantized(self.tables[rows], self.state.select(rows))
+
+
+_Transformed = tuple[Tensor | None, Tensor, tuple[Tensor, ...]]
+"""The originals as the objective gets them, luma samples, and the coefficients of each component."""
 
 
 class Encoder:
@@ -122,21 +131,29 @@ class Encoder:
             The batch; it is valid until the next one is prepared.
         """
         geometry = batch_geometry(pictures, layout.sampling)
-        pixels, planes, coefficients = self._transform(pictures, geometry, layout)
-        classes = classify(energy_entropy(coefficients[0]), ac_variance(coefficients[0]))
+        height, width = geometry.padded_size
+        tiled = len(pictures) * height * width > 1e6 * self._config.limits.tile_megapixels
+        if layout.on_source_grid:
+            originals, luma, coefficients = self._from_source_grid(pictures, geometry)
+        else:
+            originals, luma, coefficients = self._from_pixels(pictures, geometry, tiled)
+        rows = block_rows(len(pictures), coefficients[0].shape[2])
+        (classes,) = by_rows(_classes, coefficients[0], rows=rows)
         objective = None
-        if self._rounds > 0:
-            objective = MixedObjective(pixels / 255, self._config.objective, self._vgg)
+        if originals is not None:
+            settings = self._config.objective
+            objective = MixedObjective(originals, settings, self._vgg, tiled=tiled)
         overshoot = self._deringing and not layout.on_source_grid
         return Prepared(
             layout,
             geometry,
             coefficients,
-            planes[0] if overshoot else None,
-            self._look(planes[0], geometry),
+            luma if overshoot else None,
+            self._look(luma, geometry),
             class_shares(classes, geometry.real_blocks(0, self._device)),
             self._finest_steps(pictures, layout),
             objective,
+            tiled,
         )
 
     @torch.no_grad()
@@ -159,19 +176,15 @@ class Encoder:
         """
         tables, lambda_scales = self._tables(prepared, reference_steps, table_steps or reference_steps)
         steps = [tables[:, number] for number in prepared.layout.table_of_component]
-        dead_zone = self._config.quantization
         coefficients = prepared.coefficients
+        rows = block_rows(len(tables), coefficients[0].shape[2])
         if prepared.luma is not None:
-            luma = overshoot_clipped(prepared.luma, steps[0])
-            coefficients = (forward_dct(luma), *coefficients[1:])
-        first = []
-        for plane, table, weight in zip(coefficients, steps, prepared.weights, strict=True):
-            thresholds = None
-            if dead_zone.dead_zone == "adaptive":
-                thresholds = dead_zone_thresholds(
-                    weight, dead_zone.dead_zone_threshold, dead_zone.dead_zone_slope
-                )
-            first.append(quantize(plane, table, thresholds).to(torch.int16))
+            moved = by_rows(partial(_overshot, steps[0]), prepared.luma, rows=BLOCK * rows)
+            coefficients = (*moved, *coefficients[1:])
+        first = [
+            by_rows(partial(self._first, table), plane, weight, rows=rows)[0]
+            for plane, table, weight in zip(coefficients, steps, prepared.weights, strict=True)
+        ]
         state = start(first, prepared.weights)
         if prepared.objective is None:
             return Quantized(tables, state)
@@ -189,6 +202,7 @@ class Encoder:
             settings=settings,
             rounds=self._rounds if rounds is None else rounds,
             lambda_scales=lambda_scales,
+            tiled=prepared.tiled,
         )
         return Quantized(tables, state)
 
@@ -215,20 +229,47 @@ class Encoder:
         )
         return encode_baseline(batch, headers)
 
-    def _transform(
-        self, pictures: Sequence[Picture], geometry: BatchGeometry, layout: Layout
-    ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Pixels, planes and DCT coefficients."""
-        components = range(geometry.sampling.components)
-        if layout.on_source_grid:
-            coefficients = tuple(
-                stack_coefficients(pictures, geometry, component, self._device) for component in components
+    def _from_source_grid(self, pictures: Sequence[Picture], geometry: BatchGeometry) -> _Transformed:
+        """From the stored coefficients; the originals are what they decode to."""
+        sampling = geometry.sampling
+        coefficients = tuple(
+            stack_coefficients(pictures, geometry, component, self._device)
+            for component in range(sampling.components)
+        )
+        originals = None
+        if self._rounds > 0:
+            originals = pixels_by_rows(partial(decoded_pixels, sampling=sampling), coefficients, sampling)
+        rows = block_rows(len(pictures), coefficients[0].shape[2])
+        (luma,) = by_rows(lambda blocks: (inverse_dct(blocks),), coefficients[0], rows=rows)
+        return originals, luma, coefficients
+
+    def _from_pixels(self, pictures: Sequence[Picture], geometry: BatchGeometry, tiled: bool) -> _Transformed:
+        """From the pixels, of which tiles are cut as bytes."""
+        sampling = geometry.sampling
+        dtype = torch.uint8 if tiled else torch.float32
+        pixels = stack_pixels(pictures, geometry, self._device, self.buffers, dtype)
+        blocks = block_rows(len(pictures), geometry.padded_grid(0)[1])
+        rows = sampling.mcu_height * max(1, BLOCK * blocks // sampling.mcu_height)
+
+        def transformed(strip: Tensor) -> tuple[Tensor, ...]:
+            planes = planes_from_pixels(strip.transpose(1, 2).float(), sampling)
+            return (planes[0], *(forward_dct(plane) for plane in planes))
+
+        luma, *coefficients = by_rows(transformed, pixels.transpose(1, 2), rows=rows)
+        originals = None
+        if self._rounds > 0:
+            originals = pixels if tiled else pixels / 255
+        return originals, luma, tuple(coefficients)
+
+    def _first(self, table: Tensor, plane: Tensor, weight: Tensor) -> tuple[Tensor]:
+        """The first integers of some rows of blocks."""
+        dead_zone = self._config.quantization
+        thresholds = None
+        if dead_zone.dead_zone == "adaptive":
+            thresholds = dead_zone_thresholds(
+                weight, dead_zone.dead_zone_threshold, dead_zone.dead_zone_slope
             )
-            planes = tuple(inverse_dct(plane) for plane in coefficients)
-            return pixels_from_planes(planes, geometry.sampling).clamp(0, 255), planes, coefficients
-        pixels = stack_pixels(pictures, geometry, self._device, self.buffers)
-        planes = planes_from_pixels(pixels, geometry.sampling)
-        return pixels, planes, tuple(forward_dct(plane) for plane in planes)
+        return (quantize(plane, table, thresholds).to(torch.int16),)
 
     def _look(self, luma: Tensor, geometry: BatchGeometry) -> tuple[Tensor, ...]:
         """The weights of every component's blocks; chroma's are the means of the luma blocks they cover."""
@@ -276,3 +317,12 @@ class Encoder:
                 shape=self._shape,
             )
         return tables[:, [0, 1, 1][: 1 + max(prepared.layout.table_of_component)]]
+
+
+def _classes(coefficients: Tensor) -> tuple[Tensor]:
+    return (classify(energy_entropy(coefficients), ac_variance(coefficients)),)
+
+
+def _overshot(steps: Tensor, luma: Tensor) -> tuple[Tensor]:
+    """Coefficients of some rows of luma, where clipped samples may lie beyond white and black."""
+    return (forward_dct(overshoot_clipped(luma, steps)),)

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from imgcompress.config import Config
-from imgcompress.image.color import as_rgb, pad_to
+from imgcompress.image.color import as_rgb, as_unit, pad_to
+from imgcompress.image.sampling import BLOCK
+from imgcompress.image.strips import block_rows
 from imgcompress.perception.distance import load_distance
 from imgcompress.perception.ssimulacra2 import ssimulacra2
 from imgcompress.shapes import UInt8
@@ -29,7 +32,7 @@ class Measure:
 
     def __init__(self, metrics: Iterable[str], config: Config, device: torch.device) -> None:
         self._metrics = tuple(metrics)
-        self._megapixels = config.limits.batch_megapixels
+        self._limits = config.limits
         self._device = device
         self._distance = load_distance(config.perception, device) if "vgg" in self._metrics else None
 
@@ -53,7 +56,7 @@ class Measure:
             if original.shape == result.shape:
                 groups.setdefault(original.shape, []).append(index)
         for shape, group in groups.items():
-            together = max(1, int(self._megapixels * 1e6 / (shape[1] * shape[2])))
+            together = max(1, int(self._limits.batch_megapixels * 1e6 / (shape[1] * shape[2])))
             for first in range(0, len(group), together):
                 indices = group[first : first + together]
                 before, after = (
@@ -65,22 +68,27 @@ class Measure:
         return scores
 
     def _stack(self, pictures: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(pictures)).to(self._device, torch.float32) / 255.0
+        """A batch on the device; a large one stays bytes."""
+        batch = torch.stack(list(pictures)).to(self._device)
+        return batch if self._is_large(batch) else as_unit(batch)
+
+    def _is_large(self, batch: Tensor) -> bool:
+        return batch[:, 0].numel() > 1e6 * self._limits.tile_megapixels
 
     @torch.no_grad()
     def _measure(self, name: str, original: Tensor, result: Tensor) -> list[float]:
         if name == "psnr":
             values = psnr(original, result)
         elif name == "ssimulacra2":
-            values = ssimulacra2(original, result)
+            values = ssimulacra2(original, result, tiled=self._is_large(original))
         elif name == "ssim":
             from piq import ssim
 
-            padded = (_enlarge(result), _enlarge(original))
-            values = torch.as_tensor(ssim(*padded, data_range=1.0, reduction="none"))
+            shrunk = (_shrunk(_enlarge(result)), _shrunk(_enlarge(original)))
+            values = torch.as_tensor(ssim(*shrunk, data_range=1.0, reduction="none", downsample=False))
         else:
             assert self._distance is not None
-            values = self._distance(as_rgb(original), as_rgb(result))
+            values = self._distance(as_rgb(as_unit(original)), as_rgb(as_unit(result)))
         numbers: list[float] = values.tolist()
         return numbers
 
@@ -89,11 +97,27 @@ def psnr(original: Tensor, result: Tensor) -> Tensor:
     """Peak signal-to-noise ratio over all channels, dB, one a pair; 100 for equal pictures.
 
     Args:
-        original: [batch, channels, height, width], 0..1.
+        original: [batch, channels, height, width], 0..1 or uint8.
         result: the same shape.
     """
-    error = (original - result).square().mean(dim=(1, 2, 3))
-    return (-10.0 * torch.log10(error)).clamp(max=100.0)
+    height, rows = original.shape[2], BLOCK * block_rows(len(original), -(-original.shape[3] // BLOCK))
+    total = torch.zeros(len(original), dtype=torch.float64, device=original.device)
+    for before, after in zip(torch.split(original, rows, 2), torch.split(result, rows, 2), strict=True):
+        error = (as_unit(before) - as_unit(after)).square().mean(dim=(1, 2, 3))
+        total += error.double() * before.shape[2]
+    return (-10.0 * torch.log10((total / height).float())).clamp(max=100.0)
+
+
+def _shrunk(pixels: Tensor) -> Tensor:
+    """What SSIM is taken of: means of as many pixels as leave about 256 on the shorter side.
+
+    Source: piq's ``downsample``, whose results these are, in strips.
+    """
+    height, width = pixels.shape[-2:]
+    factor = max(1, round(min(height, width) / 256))
+    rows = factor * max(1, BLOCK * block_rows(len(pixels), -(-width // BLOCK)) // factor)
+    strips = torch.split(pixels[:, :, : height // factor * factor], rows, 2)
+    return torch.cat([avg_pool2d(as_unit(strip), factor) for strip in strips], 2)
 
 
 def _enlarge(pixels: Tensor) -> Tensor:

@@ -7,7 +7,9 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from imgcompress.config import Config, LimitsConfig
 from imgcompress.errors import UsageError
+from imgcompress.image import strips
 from imgcompress.measure import Measure, psnr
+from imgcompress.perception import tiles
 from imgcompress.perception.ssimulacra2 import ssimulacra2
 from imgcompress.verify import decode_again
 
@@ -74,6 +76,20 @@ def test_equal_pictures_of_any_size_have_the_best_scores(size: tuple[int, int], 
     color = crop(photo, *size)
     for scores in Measure(ALL, Config(), CPU).scores([color, color[:1]], [color, color[:1]]):
         assert scores == pytest.approx({"psnr": 100, "ssim": 1, "ssimulacra2": 100, "vgg": 0}, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [(400, 600), (300, 17)])
+def test_a_large_picture_is_measured_in_parts(
+    size: tuple[int, int], photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = photo[:, : size[0], : size[1]].contiguous()
+    after = coarse(before)
+    metrics = ("psnr", "ssim", "ssimulacra2")
+    (whole,) = Measure(metrics, Config(), CPU).scores([before], [after])
+    monkeypatch.setattr(strips, "BLOCK_PIXELS", 20_000)
+    monkeypatch.setattr(tiles, "TILE_PIXELS", 10_000)
+    in_parts = Measure(metrics, Config(limits=LimitsConfig(tile_megapixels=0.001)), CPU)
+    assert in_parts.scores([before], [after])[0] == pytest.approx(whole, rel=1e-5)
 
 
 def test_another_size_is_not_measured(photo: torch.Tensor) -> None:

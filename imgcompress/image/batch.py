@@ -9,7 +9,7 @@ from torch import Tensor
 from imgcompress.image.buffers import BufferPool
 from imgcompress.image.picture import Picture
 from imgcompress.image.sampling import BLOCK, Sampling
-from imgcompress.shapes import Bool, Float
+from imgcompress.shapes import Bool, Float, Shaped
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,12 @@ def batch_geometry(pictures: Sequence[Picture], sampling: Sampling) -> BatchGeom
 
 
 def stack_pixels(
-    pictures: Sequence[Picture], geometry: BatchGeometry, device: torch.device, buffers: BufferPool
-) -> Float[Tensor, "batch channels height width"]:
+    pictures: Sequence[Picture],
+    geometry: BatchGeometry,
+    device: torch.device,
+    buffers: BufferPool,
+    dtype: torch.dtype = torch.float32,
+) -> Shaped[Tensor, "batch channels height width"]:
     """Pads pictures by repeating their last row and column, and brings them to the device.
 
     Args:
@@ -86,6 +90,7 @@ def stack_pixels(
         geometry: of these pictures.
         device: where the stages run.
         buffers: holds the staging batch (pinned for CUDA) and the result, which the next call overwrites.
+        dtype: of the result.
 
     Returns:
         Samples 0..255, gray or RGB.
@@ -98,7 +103,7 @@ def stack_pixels(
         page[:, height:, :width] = page[:, height - 1 : height, :width]
         page[:, :, width:] = page[:, :, width - 1 : width]
     # The copy waits until it is done: the next batch overwrites the staging memory.
-    return buffers.take("pixels", shape, torch.float32, device).copy_(staging)
+    return buffers.take("pixels", shape, dtype, device).copy_(staging)
 
 
 def stack_coefficients(

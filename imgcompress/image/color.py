@@ -20,6 +20,11 @@ def as_rgb(pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor
     return pixels.expand(-1, 3, -1, -1)
 
 
+def as_unit(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """8-bit values as 0..1; floating point as it is."""
+    return pixels if pixels.is_floating_point() else pixels.float() / 255
+
+
 def rgb_to_gray(rgb: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch height width"]:
     """Luma of RGB.
 

@@ -1,9 +1,12 @@
 """Pixels to the planes of a JPEG frame and back, as its decoder sees them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from imgcompress.image.color import downsample_chroma, rgb_to_ycbcr, upsample_chroma, ycbcr_to_rgb
+from imgcompress.image.dct import inverse_dct
 from imgcompress.image.sampling import Sampling
 from imgcompress.shapes import Float
 
@@ -38,3 +41,19 @@ def pixels_from_planes(planes: Planes, sampling: Sampling) -> Float[Tensor, "bat
     factors = sampling.horizontal, sampling.vertical
     blue, red = (upsample_chroma(plane, *factors) for plane in planes[1:])
     return ycbcr_to_rgb(torch.stack((luma, blue, red), dim=1))
+
+
+def decoded_pixels(
+    coefficients: Sequence[Float[Tensor, "batch _ _ 8 8"]], sampling: Sampling
+) -> Float[Tensor, "batch channels height width"]:
+    """The pixels that libjpeg shows for these coefficients, before rounding.
+
+    Args:
+        coefficients: orthonormal, of each component.
+        sampling: the frame's layout.
+
+    Returns:
+        0..1, clamped.
+    """
+    planes = tuple(inverse_dct(plane) for plane in coefficients)
+    return (pixels_from_planes(planes, sampling) / 255).clamp(0, 1)

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from imgcompress.image.strips import block_rows, overlapping
 from imgcompress.shapes import Bool, Float
 
 CELLS = (4, 2, 1)
@@ -81,8 +82,8 @@ def cell_maps(
     """
     batch, down, across = block_mask.shape
     mask = block_mask.float()
-    visibility = 1 / (2 * _local_variance(luma / 255) + MASKING_FLOOR)
-    blocks = visibility.reshape(batch, down, 8, across, 8).mean((2, 4)) * mask
+    strips = overlapping(8 * down, 8 * block_rows(batch, across), 8)
+    blocks = torch.cat([_visibility(luma[:, seen])[:, _blocks(own)] for seen, _, own in strips], 1) * mask
     return torch.stack([_cell_mean(blocks, mask, cell).log() for cell in CELLS], dim=1)
 
 
@@ -110,6 +111,17 @@ def weight_from_qp(qp: Float[Tensor, "batch down across"]) -> Float[Tensor, "bat
         W = 2^((24 - QP) / 6), 1/4..4.
     """
     return torch.exp2((24 - qp) / 6)
+
+
+def _visibility(luma: Tensor) -> Tensor:
+    """The mean over each block of 1 / (2 var + floor)."""
+    batch, height, width = luma.shape
+    visibility = 1 / (2 * _local_variance(luma / 255) + MASKING_FLOOR)
+    return visibility.reshape(batch, height // 8, 8, width // 8, 8).mean((2, 4))
+
+
+def _blocks(rows: slice) -> slice:
+    return slice(rows.start // 8, rows.stop // 8)
 
 
 def _local_variance(y: Tensor) -> Tensor:

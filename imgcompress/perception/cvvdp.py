@@ -20,12 +20,16 @@ Vision 24(4), 2024), whose logarithm is fitted here by a parabola of log light f
 error .03, that is 8 %).
 """
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from imgcompress.perception.ssimulacra2 import blur, linear_light
-from imgcompress.shapes import Float, Int
+from imgcompress.perception.ssimulacra2 import RADIUS, blur, linear_planes
+from imgcompress.perception.tiles import Window, level_means
+from imgcompress.shapes import Float, Int, Shaped
 
 _PEAK, _BLACK = 199.8, 0.598
 """cd/m2 of white above black, and of black with the room's light on it."""
@@ -51,6 +55,8 @@ _SMALLEST_SIDE = 2
 """Pixels on the shorter side of a level that can still be halved."""
 _GAINS = (1.0, 1.45, 1.0)
 _THRESHOLD_POWER = 2.2644
+_MASK_BLURS = 4
+"""They make a Gaussian of sigma 3 pixels."""
 _MASK_POWERS = (1.3026, 2.8886, 3.6808)
 _MASK_GAIN = 0.1601
 # Row: the channel that masks; column: the one that is masked.
@@ -60,23 +66,29 @@ _BAND_POWER = 4.0
 # Keep gradients finite, in float32 too, where nothing differs; a hundredth of what anybody sees.
 _EPSILON = 1e-4
 _MASK_EPSILON = 1e-9
+_REACH = _MASK_BLURS * (RADIUS - 1) + 4
+"""How far a band's u sees to each side: through the mask's blurs, and a level that is halved and doubled."""
 
 
 class CvvdpReference:
     """Originals, prepared once for many comparisons; it holds about 30 bytes a pixel.
 
     Args:
-        picture: RGB or gray, 0..1, gamma-coded (sRGB).
+        picture: RGB or gray, 0..1 or uint8, gamma-coded (sRGB).
+        tiled: with bounded memory, as in :class:`~imgcompress.perception.ssimulacra2.Ssimulacra2Reference`.
     """
 
-    def __init__(self, picture: Float[Tensor, "batch channels height width"]) -> None:
-        self._light = _opponent_light(picture)
+    def __init__(
+        self, picture: Shaped[Tensor, "batch channels height width"], *, tiled: bool = False
+    ) -> None:
+        self._picture = picture if tiled else None
         self._weights: list[Tensor] = []
-        level = self._light
-        while len(self._weights) < BANDS and (min(level.shape[2:]) >= _SMALLEST_SIDE or not self._weights):
+        if tiled:
+            return
+        self._light = level = _opponent_light(picture)
+        for number in range(_band_count(*picture.shape[2:])):
             coarser = _halve(level)
-            background = _double(coarser, level)
-            self._weights.append(_weights(level - background, background[:, :1], len(self._weights)))
+            self._weights.append(_weights(level, coarser, number))
             level = coarser
 
     def distance(self, test: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
@@ -85,16 +97,22 @@ class CvvdpReference:
         Args:
             test: of the originals' shape. Gradients are finite everywhere.
         """
-        difference = _opponent_light(test) - self._light
         total = test.new_zeros(len(test))
+        for means in self._band_means(test):
+            total = total + means.pow(_BAND_POWER / 2).sum(1)
+        return total.pow(1 / _BAND_POWER)
+
+    def _band_means(self, test: Tensor) -> Iterator[Tensor]:
+        """The mean of u^2 of each band's three channels."""
+        if self._picture is not None:
+            steps = [partial(_step, number) for number in range(_band_count(*test.shape[2:]))]
+            yield from level_means(self._picture, test, steps, _REACH)
+            return
+        difference = _opponent_light(test) - self._light
         for weights in self._weights:
             coarser = _halve(difference)
-            seen = (difference - _double(coarser, difference)) * weights
-            visible = (seen.square() + _EPSILON).pow(_THRESHOLD_POWER / 2)
-            visible = visible / (1 + visible / _SATURATION)
-            total = total + visible.square().mean((2, 3)).pow(_BAND_POWER / 2).sum(1)
+            yield _visible(difference, coarser, weights).mean((2, 3))
             difference = coarser
-        return total.pow(1 / _BAND_POWER)
 
     def select(self, rows: Int[Tensor, "kept"]) -> "CvvdpReference":
         """The same for some pictures of the batch.
@@ -103,14 +121,43 @@ class CvvdpReference:
             rows: their places in the batch.
         """
         chosen = object.__new__(CvvdpReference)
-        chosen._light = self._light[rows]
+        chosen._picture = None if self._picture is None else self._picture[rows]
+        if self._picture is None:
+            chosen._light = self._light[rows]
         chosen._weights = [weights[rows] for weights in self._weights]
         return chosen
 
 
+def _band_count(height: int, width: int) -> int:
+    """How often a picture can be halved, at least once."""
+    bands = 1
+    while bands < BANDS and min(height, width) >= 2 * _SMALLEST_SIDE - 1:
+        height, width = -(-height // 2), -(-width // 2)
+        bands += 1
+    return bands
+
+
+def _visible(difference: Tensor, coarser: Tensor, weights: Tensor) -> Tensor:
+    """u^2 at each pixel."""
+    seen = (difference - _double(coarser, difference)) * weights
+    visible = (seen.square() + _EPSILON).pow(_THRESHOLD_POWER / 2)
+    visible = visible / (1 + visible / _SATURATION)
+    return visible.square()
+
+
+def _step(number: int, originals: Tensor, tests: Tensor, own: Window) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of u^2 in one band, and the next level of the originals' light and of the difference."""
+    if number == 0:
+        originals = _opponent_light(originals)
+        tests = _opponent_light(tests) - originals
+    coarser_originals, coarser_tests = _halve(originals), _halve(tests)
+    weights = _weights(originals, coarser_originals, number)
+    visible = _visible(tests, coarser_tests, weights)
+    return visible[own].sum((2, 3)), coarser_originals, coarser_tests
+
+
 def _opponent_light(picture: Tensor) -> Tensor:
-    light = linear_light(picture).expand(-1, 3, -1, -1) * _PEAK + _BLACK
-    return _mix(_OPPONENT, light)
+    return _mix(_OPPONENT, linear_planes(picture) * _PEAK + _BLACK)
 
 
 def _mix(rows: tuple[tuple[float, ...], ...], planes: Tensor) -> Tensor:
@@ -119,9 +166,10 @@ def _mix(rows: tuple[tuple[float, ...], ...], planes: Tensor) -> Tensor:
     return torch.einsum("rc,bchw->brhw", matrix, planes)
 
 
-def _weights(band: Tensor, background: Tensor, number: int) -> Tensor:
+def _weights(level: Tensor, coarser: Tensor, number: int) -> Tensor:
     """What a difference in a band is multiplied by: sensitivity over background, less where it is masked."""
-    background = background.clamp(min=0.01)
+    background = _double(coarser, level)
+    band, background = level - background, background[:, :1].clamp(min=0.01)
     log_light = background.log10()
     sensitivities = [
         gain * 10 ** ((a * log_light + b) * log_light + c)
@@ -133,7 +181,7 @@ def _weights(band: Tensor, background: Tensor, number: int) -> Tensor:
     sensitivity = torch.cat(sensitivities, dim=1) * (2 if number else 1) / background
     spread = (band * sensitivity).abs()
     inside = torch.ones_like(spread[:1, :1])
-    for _ in range(4):  # a Gaussian of sigma 3 pixels
+    for _ in range(_MASK_BLURS):
         spread, inside = blur(spread), blur(inside)
     spread = (_MASK_GAIN * spread / inside).clamp(min=_MASK_EPSILON)
     masks = [channel.pow(power) for channel, power in zip(spread.unbind(1), _MASK_POWERS, strict=True)]

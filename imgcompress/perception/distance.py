@@ -44,6 +44,8 @@ CELL = 8
 SMALLEST = 16
 SSIMULACRA2_SCALE = 24.1
 """SSIMULACRA2's mean distance over the JPEGs that ``LAYER_SCALES`` was measured on."""
+WHOLE_TILES = 3
+"""SSIMULACRA2, which needs less memory, takes so many tiles at once."""
 LEAST = 1e-6
 """A part that is smaller counts as this in the mixture, where its logarithm's slope would be infinite."""
 
@@ -67,7 +69,8 @@ class PerceptualDistance(nn.Module):
         pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
             1 but what its places make of it.
         ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1); 0 leaves them out. They are taken of the
-            whole pictures at full size, as long as they are in memory together (some 200 bytes a pixel).
+            whole pictures at full size, in one piece up to three times ``max_tile_pixels`` (some 200 bytes a
+            pixel).
         scale: 1, or 0.5 to average 2x2 pixels first for VGG. That takes a quarter of the time, for the CPU;
             what is one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as
             large. The scale_l are other ones there, so that V = 1 is still the same set's average, but light
@@ -159,7 +162,9 @@ class PerceptualDistance(nn.Module):
         return blocks * factors[:, None, None]
 
     def _mixed(self, vgg: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        errors = Ssimulacra2Reference(a.float(), aligned=True).distance(b.float()) / SSIMULACRA2_SCALE
+        tiled = a[:, 0].numel() > WHOLE_TILES * self.max_tile_pixels
+        reference = Ssimulacra2Reference(a.float(), aligned=True, tiled=tiled)
+        errors = reference.distance(b.float()) / SSIMULACRA2_SCALE
         logs = [torch.log(part.clamp(min=LEAST)) for part in (vgg, errors)]
         mixed = torch.exp((1 - self.ssimulacra2) * logs[0] + self.ssimulacra2 * logs[1])
         return torch.where((vgg > 0) | (errors > 0), mixed, 0)

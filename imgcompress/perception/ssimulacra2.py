@@ -26,16 +26,18 @@ ISO/IEC 18181-1.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from imgcompress.image.color import pad_to
-from imgcompress.shapes import Float, Int
+from imgcompress.image.color import as_rgb, as_unit, pad_to
+from imgcompress.perception.tiles import Window, level_means
+from imgcompress.shapes import Float, Int, Shaped
 
 SCALES = 6
 SMALLEST = 8
@@ -83,6 +85,8 @@ WEIGHTS: tuple[_Weights, ...] = (
 RADIUS = 5
 _SIZES = (0.17893914164149127, 0.07272614473619014, 0.012955819110517075)
 _FREQUENCIES = tuple(k * math.pi / (2 * RADIUS) for k in (1, 3, 5))
+_REACH = RADIUS - 1
+"""How far an error map sees to each side."""
 TAPS = tuple(
     sum(size * math.cos(frequency * shift) for size, frequency in zip(_SIZES, _FREQUENCIES, strict=True))
     for shift in range(RADIUS)
@@ -91,10 +95,11 @@ TAPS = tuple(
 
 
 def ssimulacra2(
-    reference: Float[Tensor, "batch channels height width"],
-    test: Float[Tensor, "batch channels height width"],
+    reference: Shaped[Tensor, "batch channels height width"],
+    test: Shaped[Tensor, "batch channels height width"],
     *,
     recursive: bool = False,
+    tiled: bool = False,
 ) -> Float[Tensor, "batch"]:
     """The score of each picture of a batch against its original.
 
@@ -105,6 +110,7 @@ def ssimulacra2(
             for gray; any size from 1x1.
         test: the other pictures, of the same shape and type.
         recursive: with the reference's rounding; no gradients, and several times slower.
+        tiled: with bounded memory, see :class:`Ssimulacra2Reference`; pictures may then be uint8, too.
 
     Returns:
         100 for equal pictures, about 90 where the difference can't be seen, 70 for high, 50 for medium, 30
@@ -115,7 +121,8 @@ def ssimulacra2(
 
     Source: cloudinary/ssimulacra2, ssimulacra2.cc. Its program refuses pictures below 8 pixels on a side.
     """
-    return score_from_distance(Ssimulacra2Reference(reference, recursive=recursive).distance(test))
+    prepared = Ssimulacra2Reference(reference, recursive=recursive, tiled=tiled)
+    return score_from_distance(prepared.distance(test))
 
 
 def ssimulacra2_rgba(
@@ -154,7 +161,7 @@ def score_from_distance(distance: Float[Tensor, "*batch"]) -> Float[Tensor, "*ba
 class Ssimulacra2Reference:
     """Originals, prepared once for many comparisons.
 
-    It holds about 40 bytes a pixel.
+    It holds about 40 bytes a pixel; if tiled nothing but the picture itself.
 
     Args:
         picture: as the reference of ssimulacra2. Gradients reach it if it asks for them.
@@ -162,6 +169,8 @@ class Ssimulacra2Reference:
         aligned: each map keeps the weights that were fitted for it in pictures that have fewer scales (below
             113 pixels on a side), too. The reference moves them to other planes there; 22 of 408 steps of
             JPEG quality by 5 on 112x112 crops of Kodak then go the wrong way, and none if aligned.
+        tiled: goes through the pictures in tiles. A distance needs some 8 bytes a pixel beside them, and its
+            gradient 4 more; the originals are prepared anew for each.
 
     Raises:
         ValueError: neither 1 nor 3 channels.
@@ -169,14 +178,19 @@ class Ssimulacra2Reference:
 
     def __init__(
         self,
-        picture: Float[Tensor, "batch channels height width"],
+        picture: Shaped[Tensor, "batch channels height width"],
         *,
         recursive: bool = False,
         aligned: bool = False,
+        tiled: bool = False,
     ) -> None:
+        assert not (recursive and tiled)
         self._shape = picture.shape
         self._recursive = recursive
         self._aligned = aligned
+        self._picture = picture if tiled else None
+        if tiled:
+            return
         with torch.set_grad_enabled(torch.is_grad_enabled() and not recursive):
             self._planes = [
                 _ReferencePlane.of(planes[channel], weights, recursive)
@@ -184,7 +198,7 @@ class Ssimulacra2Reference:
                 for channel, weights in needed
             ]
 
-    def distance(self, test: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
+    def distance(self, test: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch"]:
         """The weighted sum of all errors, before the final curve: what a gradient should descend.
 
         Args:
@@ -200,12 +214,16 @@ class Ssimulacra2Reference:
             raise ValueError(
                 f"pictures of shapes {tuple(self._shape)} and {tuple(test.shape)} can't be compared"
             )
+        if self._picture is not None:
+            return _distance_in_tiles(self._picture, test, self._aligned)
         total = test.new_zeros(len(test))
         prepared = iter(self._planes)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._recursive):
             for planes, needed in _pyramid(test, self._aligned):
                 for channel, weights in needed:
-                    total = total + next(prepared).distance(planes[channel], weights)
+                    plane = planes[channel]
+                    means = next(prepared).sums(plane, weights) / plane[0].numel()
+                    total = total + _weighted(means, weights)
         return total
 
     def select(self, rows: Int[Tensor, "kept"]) -> "Ssimulacra2Reference":
@@ -217,7 +235,9 @@ class Ssimulacra2Reference:
         chosen = object.__new__(Ssimulacra2Reference)
         chosen._recursive, chosen._aligned = self._recursive, self._aligned
         chosen._shape = torch.Size((len(rows), *self._shape[1:]))
-        chosen._planes = [plane.select(rows) for plane in self._planes]
+        chosen._picture = None if self._picture is None else self._picture[rows]
+        if self._picture is None:
+            chosen._planes = [plane.select(rows) for plane in self._planes]
         return chosen
 
 
@@ -244,19 +264,20 @@ class _ReferencePlane:
         variance = None if self.variance is None else self.variance[rows]
         return _ReferencePlane(self.values[rows], self.mean[rows], variance, self.recursive)
 
-    def distance(self, test: Tensor, weights: _Weights) -> Tensor:
-        structure_mean, ringing_mean, smoothing_mean, structure_root, ringing_root, smoothing_root = weights
+    def sums(self, test: Tensor, weights: _Weights, own: Window = (...,)) -> Float[Tensor, "batch 6"]:
+        """Over these rows of the three error maps and of their fourth powers; 0 where they have no weight."""
         change = test - self.values
+        sums = [test.new_zeros(len(test))] * 6
         if self.variance is None:
-            mean_change, total = blur(change), test.new_zeros(len(test))
+            mean_change = blur(change)
         else:
             mean_change, error = self._structure(test, change, self.variance)
-            total = _norms(error, structure_mean, structure_root)
-        if ringing_mean or ringing_root or smoothing_mean or smoothing_root:
+            sums[::3] = _sums(error[own], weights[::3])
+        if any(weights[1:3]) or any(weights[4:]):
             ringing, smoothing = self._detail(change, mean_change)
-            total = total + _norms(ringing, ringing_mean, ringing_root)
-            total = total + _norms(smoothing, smoothing_mean, smoothing_root)
-        return total
+            sums[1::3] = _sums(ringing[own], weights[1::3])
+            sums[2::3] = _sums(smoothing[own], weights[2::3])
+        return torch.stack(sums, dim=1)
 
     def maps(self, test: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Structure, ringing and smoothing, whatever their weights."""
@@ -315,15 +336,31 @@ def _weighs_structure(weights: _Weights) -> bool:
     return bool(weights[0] or weights[3])
 
 
-def _norms(error: Tensor, mean_weight: float, root_weight: float) -> Tensor:
-    total = error.new_zeros(len(error))
-    if mean_weight:
-        total = total + mean_weight * error.mean((1, 2))
-    if root_weight:
-        fourth = error.square().square().mean((1, 2))
-        # The root's slope is infinite at 0; below 1e-30 the root, 3e-8, counts for nothing in any score.
-        present = fourth > 1e-30
-        total = total + root_weight * torch.where(present, torch.where(present, fourth, 1).sqrt().sqrt(), 0)
+def _sums(error: Tensor, weights: Sequence[float]) -> list[Tensor]:
+    """Of an error map and of its fourth power."""
+    mean_weight, root_weight = weights
+    none = error.new_zeros(len(error))
+    return [
+        error.sum((1, 2)) if mean_weight else none,
+        error.square().square().sum((1, 2)) if root_weight else none,
+    ]
+
+
+def _weighted(means: Float[Tensor, "batch 6"], weights: _Weights) -> Float[Tensor, "batch"]:
+    """A plane's share of the distance, from the means over its pixels."""
+    total = torch.zeros_like(means[:, 0])
+    for kind in range(3):
+        mean_weight, root_weight = weights[kind::3]
+        share = torch.zeros_like(total)
+        if mean_weight:
+            share = share + mean_weight * means[:, kind]
+        if root_weight:
+            fourth = means[:, kind + 3]
+            # The root's slope is infinite at 0; below 1e-30 the root, 3e-8, counts for nothing in any score.
+            present = fourth > 1e-30
+            root = torch.where(present, torch.where(present, fourth, 1).sqrt().sqrt(), 0)
+            share = share + root_weight * root
+        total = total + share
     return total
 
 
@@ -331,21 +368,70 @@ def _pyramid(
     picture: Tensor, aligned: bool = False
 ) -> Iterator[tuple[list[Tensor], list[tuple[int, _Weights]]]]:
     """From fine to coarse: the three planes, and which of them count with which weights."""
+    picture = _enlarged(picture)
+    linear = linear_planes(picture)
+    for scale, needed in enumerate(_weights_of_scales(linear, aligned)):
+        if scale:
+            linear = halve(linear)
+        yield xyb(linear), needed
+
+
+def _distance_in_tiles(originals: Tensor, tests: Tensor, aligned: bool) -> Tensor:
+    originals, tests = _enlarged(originals), _enlarged(tests)
+    weights = _weights_of_scales(originals, aligned)
+    steps = [partial(_step, scale, needed) for scale, needed in enumerate(weights)]
+    total: Tensor | float = 0.0
+    for needed, means in zip(weights, level_means(originals, tests, steps, _REACH), strict=True):
+        for place, (_, row) in enumerate(needed):
+            total = total + _weighted(means[:, 6 * place : 6 * place + 6], row)
+    return torch.as_tensor(total)
+
+
+def _step(
+    scale: int, needed: list[tuple[int, _Weights]], originals: Tensor, tests: Tensor, own: Window
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The sums of one scale, six for each plane that counts, and the linear light of the next one."""
+    if scale == 0:
+        originals, tests = linear_planes(originals), linear_planes(tests)
+    before, after = xyb(originals), xyb(tests)
+    sums = [
+        _ReferencePlane.of(before[channel], row, recursive=False).sums(after[channel], row, own)
+        for channel, row in needed
+    ]
+    return torch.cat([tests.new_zeros(len(tests), 0), *sums], 1), halve(originals), halve(tests)
+
+
+def _enlarged(picture: Tensor) -> Tensor:
     if picture.shape[1] not in (1, 3):
         raise ValueError(f"a picture has 1 or 3 channels, not {picture.shape[1]}")
     height, width = picture.shape[2:]
-    picture = pad_to(picture, max(height, SMALLEST), max(width, SMALLEST))
-    linear = linear_light(picture).expand(-1, 3, -1, -1)
-    scales = _scale_count(linear.shape[2], linear.shape[3])
-    for scale in range(scales):
-        if scale:
-            # At odd sizes the mean of what there is equals the reference's, which repeats the last sample.
-            linear = F.avg_pool2d(linear, 2, ceil_mode=True, count_include_pad=False)
-        # The reference takes its weights one after the other: where there are fewer scales, Y and B start on
-        # rows that were fitted for another place.
-        stride = SCALES if aligned else scales
-        rows = [(channel, WEIGHTS[channel * stride + scale]) for channel in range(3)]
-        yield xyb(linear), [(channel, row) for channel, row in rows if any(row)]
+    return pad_to(picture, max(height, SMALLEST), max(width, SMALLEST))
+
+
+def linear_planes(
+    coded: Shaped[Tensor, "batch channels height width"],
+) -> Float[Tensor, "batch 3 height width"]:
+    """Linear light of RGB or gray as three channels.
+
+    Args:
+        coded: sRGB, 0..1 (clamped) or uint8.
+    """
+    return as_rgb(linear_light(as_unit(coded)))
+
+
+def halve(linear: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels _ _"]:
+    """Means of 2x2 pixels; at odd sizes of what there is, as if the last sample were repeated."""
+    return F.avg_pool2d(linear, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _weights_of_scales(picture: Tensor, aligned: bool) -> list[list[tuple[int, _Weights]]]:
+    """For each scale the planes that count, with their weights."""
+    scales = _scale_count(picture.shape[2], picture.shape[3])
+    # The reference takes its weights one after the other: where there are fewer scales, Y and B start on
+    # rows that were fitted for another place.
+    stride = SCALES if aligned else scales
+    rows = [[(channel, WEIGHTS[channel * stride + scale]) for channel in range(3)] for scale in range(scales)]
+    return [[(channel, row) for channel, row in planes if any(row)] for planes in rows]
 
 
 def _scale_count(height: int, width: int) -> int:

@@ -25,8 +25,9 @@ from torch import Tensor
 
 from imgcompress.config import LoopConfig
 from imgcompress.image.batch import BatchGeometry
-from imgcompress.image.dct import inverse_dct
-from imgcompress.image.planes import pixels_from_planes
+from imgcompress.image.planes import decoded_pixels
+from imgcompress.image.sampling import Sampling
+from imgcompress.image.strips import block_rows, by_rows, mcu_rows, mcu_strips, pixels_by_rows, times
 from imgcompress.quantization.trellis import trellis_quantize
 from imgcompress.shapes import Float, Int
 
@@ -120,6 +121,7 @@ def refine(
     settings: LoopConfig,
     rounds: int,
     lambda_scales: LambdaScales = (1.0, 1.0),
+    tiled: bool = False,
 ) -> LoopState:
     """Improves a quantization by rounds of gradient and trellis.
 
@@ -132,28 +134,26 @@ def refine(
         settings: the loop's constants.
         rounds: gradients of the objective, each followed by one pass of the trellis.
         lambda_scales: factors on the settings' lambdas of luma and chroma.
+        tiled: the pixels are decoded strip by strip, and once more for the gradient, to save memory.
 
     Returns:
         The state after the last round.
     """
-    tables = [table[:, None, None] for table in steps]
     real = [geometry.real_blocks(component, plane.device) for component, plane in enumerate(coefficients)]
     for _ in range(rounds):
-        gradients = _gradients(state.quantized, tables, geometry, objective)
+        gradients = _gradients(state.quantized, steps, geometry, objective, tiled)
         weights, shifts = [], []
-        for component, (gradient, table) in enumerate(zip(gradients, tables, strict=True)):
-            error = state.quantized[component].float() * table - coefficients[component]
-            cost = (gradient * error).sum((3, 4)) * real[component]
-            energy = (error / table).square().sum((3, 4)) * real[component]
+        for component, (gradient, table) in enumerate(zip(gradients, steps, strict=True)):
+            seen = _Seen(state.quantized[component], coefficients[component], gradient, table)
+            cost, energy = (values * real[component] for values in seen.cost_and_energy())
             mean_cost = cost.sum((1, 2)) / energy.sum((1, 2)).clamp(min=1e-9)
             weight = torch.sqrt(state.weights[component] * _measured_weights(cost, energy))
-            curvature = (mean_cost[:, None, None] * weight).clamp(min=1e-12)[..., None, None]
+            curvature = (mean_cost[:, None, None] * weight).clamp(min=1e-12)
             # Where errors have helped on the whole, how far to go is unknown.
-            known = ((mean_cost > 0)[:, None, None] & real[component])[..., None, None]
-            wanted = (gradient * table / curvature - error / table) * known
-            shift = DECAY * state.shifts[component] - settings.shift * wanted
+            known = (mean_cost > 0)[:, None, None] & real[component]
             weights.append(weight)
-            shifts.append(shift.clamp(-MOST_SHIFT, MOST_SHIFT))
+            shifts.append(seen.shifted(state.shifts[component], curvature, known, settings.shift))
+        del gradients, gradient, seen
         state = decide(
             coefficients,
             steps,
@@ -165,21 +165,90 @@ def refine(
     return state
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What a look at the damage says of one component; gone through in strips of blocks."""
+
+    quantized: Tensor
+    coefficients: Tensor
+    gradient: Tensor
+    table: Tensor
+
+    def cost_and_energy(self) -> tuple[Tensor, ...]:
+        """Of each block: sum g e, and sum (e / q)^2."""
+        table = self.table[:, None, None]
+
+        def sums(quantized: Tensor, coefficients: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+            error = quantized.float() * table - coefficients
+            return (gradient * error).sum((3, 4)), (error / table).square().sum((3, 4))
+
+        return by_rows(sums, self.quantized, self.coefficients, self.gradient, rows=self._rows)
+
+    def shifted(self, shifts: Tensor, curvature: Tensor, known: Tensor, pace: float) -> Tensor:
+        """The next shifts."""
+        table = self.table[:, None, None]
+
+        def moved(
+            quantized: Tensor, coefficients: Tensor, gradient: Tensor, *blocks: Tensor
+        ) -> tuple[Tensor]:
+            shift, curved, is_known = blocks[0], *(each[..., None, None] for each in blocks[1:])
+            error = quantized.float() * table - coefficients
+            wanted = (gradient * table / curved - error / table) * is_known
+            return ((DECAY * shift - pace * wanted).clamp(-MOST_SHIFT, MOST_SHIFT),)
+
+        planes = (self.quantized, self.coefficients, self.gradient, shifts, curvature, known)
+        return by_rows(moved, *planes, rows=self._rows)[0]
+
+    @property
+    def _rows(self) -> int:
+        return block_rows(self.quantized.shape[0], self.quantized.shape[2])
+
+
 def _gradients(
-    quantized: Sequence[Tensor], steps: Sequence[Tensor], geometry: BatchGeometry, objective: Objective
+    quantized: Sequence[Tensor],
+    steps: Sequence[Tensor],
+    geometry: BatchGeometry,
+    objective: Objective,
+    tiled: bool,
 ) -> tuple[Tensor, ...]:
     """d log D / d(decoded coefficients) of every component; no picture of the batch touches another's."""
+    sampling = geometry.sampling
+    if not tiled:
+        decoded, pixels = _decode(quantized, steps, sampling)
+        return torch.autograd.grad(pixels, decoded, _pixel_gradient(pixels.detach(), objective))
+    pixels = pixels_by_rows(lambda strip: _decode(strip, steps, sampling)[1].detach(), quantized, sampling)
+    total = _pixel_gradient(pixels, objective)
+    del pixels
+    gradients = [torch.empty(plane.shape, device=plane.device) for plane in quantized]
+    for seen, core, own in mcu_strips(quantized, sampling):
+        decoded, strip = _decode(mcu_rows(quantized, sampling, seen), steps, sampling)
+        parts = torch.autograd.grad(strip, decoded, total[:, :, times(seen, sampling.mcu_height)])
+        targets = mcu_rows(gradients, sampling, core)
+        for target, part in zip(targets, mcu_rows(parts, sampling, own), strict=True):
+            target.copy_(part)
+    return tuple(gradients)
+
+
+def _decode(
+    quantized: Sequence[Tensor], steps: Sequence[Tensor], sampling: Sampling
+) -> tuple[list[Tensor], Tensor]:
+    """The coefficients that a decoder sees, and the pixels that depend on them."""
     with torch.enable_grad():
         decoded = [
-            (values.float() * table).requires_grad_() for values, table in zip(quantized, steps, strict=True)
+            (values.float() * table[:, None, None]).requires_grad_()
+            for values, table in zip(quantized, steps, strict=True)
         ]
-        planes = tuple(inverse_dct(plane) for plane in decoded)
-        pixels = (pixels_from_planes(planes, geometry.sampling) / 255).clamp(0, 1)
-        seen = pixels.detach().requires_grad_()
+        return decoded, decoded_pixels(decoded, sampling)
+
+
+def _pixel_gradient(pixels: Tensor, objective: Objective) -> Tensor:
+    """d log D / d(pixels)."""
+    with torch.enable_grad():
+        seen = pixels.requires_grad_()
         total = torch.zeros_like(seen)
         for term in objective(seen):
             total += torch.autograd.grad(term.sum(), seen)[0]
-        return torch.autograd.grad(pixels, decoded, total)
+    return total
 
 
 def _measured_weights(cost: Tensor, energy: Tensor) -> Tensor:

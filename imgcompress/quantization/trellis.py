@@ -8,13 +8,14 @@ Source: K. Ramchandran and M. Vetterli, "Rate-distortion optimal fast thresholdi
 decoder compatibility", IEEE Trans. Image Processing 3(5), 1994; T.81, F.1.2.2 (the bits).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from imgcompress.image.sampling import Sampling
+from imgcompress.image.strips import mcu_rows
 from imgcompress.quantization.quantize import MAX_AC, quantize, round_half_away
 from imgcompress.quantization.rates import (
     SIZES,
@@ -36,7 +37,7 @@ FIRST_DEAD_ZONE = 0.62
 
 # Blocks decided together: bounds the scratch memory (about 4 kB a block if no coefficient is zero). On a CPU
 # the time does not depend on it between 2^12 and 2^17.
-_CHUNK = 2**16
+_CHUNK = 2**15
 
 
 def trellis_quantize(
@@ -76,9 +77,9 @@ def trellis_quantize(
         For each component int16 of the coefficients' shape, within a baseline frame's range.
     """
     with torch.no_grad():
-        scaled = [plane / table[:, None, None] for plane, table in zip(coefficients, steps, strict=True)]
         full_weights = [
-            block[..., None, None].expand_as(plane) for block, plane in zip(weights, scaled, strict=True)
+            block[..., None, None].expand_as(plane)
+            for block, plane in zip(weights, coefficients, strict=True)
         ]
         if coefficient_weights is not None:
             full_weights = [
@@ -89,19 +90,24 @@ def trellis_quantize(
             for plane, table, block in zip(coefficients, steps, weights, strict=True)
         ]
         table_of = [min(component, 1) for component in range(sampling.components)]
-        prices = _one_each(lambdas[: table_of[-1] + 1], len(heights), scaled[0].device)
-        ac = AcTrellis(
-            torch.cat([plane.flatten(0, 2) for plane in scaled]),
-            torch.cat([plane.flatten(0, 2) for plane in full_weights]),
-            _table_of_each_block(scaled, table_of),
-        )
+        prices = _one_each(lambdas[: table_of[-1] + 1], len(heights), coefficients[0].device)
         for _ in range(passes):
             lengths = code_length_estimates(symbol_counts(planes, sampling, heights, widths))
-            blocks = ac.decide(lengths[:, 1::2].flatten(0, 1), prices.flatten())
-            parts = torch.split(blocks, [plane[..., 0, 0].numel() for plane in scaled])
-            planes = [part.view(plane.shape) for part, plane in zip(parts, scaled, strict=True)]
+            planes = [torch.empty_like(plane, dtype=torch.int16) for plane in coefficients]
+            for mcus in _strips(coefficients, sampling):
+                strip = [mcu_rows(each, sampling, mcus) for each in (coefficients, full_weights)]
+                scaled = [plane / table[:, None, None] for plane, table in zip(strip[0], steps, strict=True)]
+                ac = AcTrellis(
+                    torch.cat([plane.flatten(0, 2) for plane in scaled]),
+                    torch.cat([plane.flatten(0, 2) for plane in strip[1]]),
+                    _table_of_each_block(scaled, table_of),
+                )
+                blocks = ac.decide(lengths[:, 1::2].flatten(0, 1), prices.flatten())
+                parts = torch.split(blocks, [plane[..., 0, 0].numel() for plane in scaled])
+                for plane, part in zip(mcu_rows(planes, sampling, mcus), parts, strict=True):
+                    plane.copy_(part.view(plane.shape))
             for component, (plane, table) in enumerate(zip(planes, table_of, strict=True)):
-                values = scaled[component][..., 0, 0]
+                values = coefficients[component][..., 0, 0] / steps[component][:, None, None, 0, 0]
                 plane[..., 0, 0] = (
                     trellis_dc(
                         values,
@@ -117,6 +123,14 @@ def trellis_quantize(
                     else round_dc(values)
                 )
     return tuple(planes)
+
+
+def _strips(planes: Sequence[Tensor], sampling: Sampling) -> Iterator[slice]:
+    """Rows of MCUs that are decided together."""
+    mcus = planes[0].shape[1] // sampling.factors(0)[1]
+    blocks = sum(plane[..., 0, 0].numel() for plane in planes)
+    rows = max(1, mcus * _CHUNK // blocks)
+    return (slice(start, start + rows) for start in range(0, mcus, rows))
 
 
 def _one_each(

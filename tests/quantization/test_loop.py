@@ -6,11 +6,13 @@ from torch import Tensor
 
 from imgcompress.config import LoopConfig, ObjectiveConfig
 from imgcompress.formats.jpeg.encoder import CoefficientBatch, encode_baseline
+from imgcompress.image import strips
 from imgcompress.image.batch import BatchGeometry
 from imgcompress.image.dct import forward_dct, inverse_dct
 from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
 from imgcompress.image.sampling import SAMPLINGS
 from imgcompress.perception.objective import MixedObjective
+from imgcompress.quantization import trellis
 from imgcompress.quantization.loop import MOST_SHIFT, WEIGHT_LIMIT, LoopState, refine, start
 from imgcompress.quantization.quantize import quantize
 from imgcompress.quantization.tables import imgcompress_tables, whole_steps
@@ -39,7 +41,9 @@ class Case:
         self.first = start(first, ones)
         self.objective = MixedObjective(pixels / 255, ObjectiveConfig())
 
-    def run(self, rounds: int, state: LoopState | None = None, **settings: object) -> LoopState:
+    def run(
+        self, rounds: int, state: LoopState | None = None, tiled: bool = False, **settings: object
+    ) -> LoopState:
         return refine(
             self.coefficients,
             self.steps,
@@ -48,6 +52,7 @@ class Case:
             objective=lambda pixels: [self.objective(pixels)],
             settings=LoopConfig(**settings),
             rounds=rounds,
+            tiled=tiled,
         )
 
     def distance(self, state: LoopState) -> Tensor:
@@ -140,6 +145,16 @@ def test_batched_equals_unbatched(photo: Tensor, device: torch.device) -> None:
             together.select(torch.tensor([row], device=device)).quantized, alone.quantized, strict=True
         ):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("sampling", ["420", "422", "440", "444", "gray"])
+def test_strips_change_nothing(sampling: str, photo: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = crops(photo, 96, 80)[:, : 1 if sampling == "gray" else 3]
+    whole = Case(pixels, sampling).run(2)
+    # Two rows of luma blocks of two pictures, one MCU of 4:2:0; chroma's strips end elsewhere.
+    monkeypatch.setattr(strips, "BLOCK_PIXELS", 2 * 16 * 80)
+    monkeypatch.setattr(trellis, "_CHUNK", 50)
+    assert same(Case(pixels, sampling).run(2, tiled=True), whole)
 
 
 def test_a_selection_goes_on_alike(photo: Tensor) -> None:

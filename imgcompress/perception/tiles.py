@@ -1,0 +1,111 @@
+"""Distances of large pictures tile by tile, with gradients, in the memory that one tile takes.
+
+A distance here is a function of means over the pixels of a pyramid's levels. The means are summed up over
+tiles that overlap by what the filters see, then the function's own derivative is known, and each tile's share
+of the gradient is computed again alone. In exact arithmetic that is what one piece would give.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imgcompress.image.strips import overlapping
+from imgcompress.shapes import Float, Shaped
+
+TILE_PIXELS = 2**18
+"""Of all pictures of a batch, the overlap not counted. A gradient takes some 500 bytes for each."""
+
+Window = tuple[Any, ...]
+"""An index of rows and columns."""
+Step = Callable[[Tensor, Tensor, Window], tuple[Tensor, Tensor, Tensor]]
+"""From a tile of a level of the originals and of the other pictures, and the part of it that counts: the sums
+over that part [batch, sums], and the whole tile of both at the next level, of half the size rounded up."""
+
+
+def level_means(
+    originals: Shaped[Tensor, "batch _ height width"],
+    tests: Shaped[Tensor, "batch _ height width"],
+    steps: Sequence[Step],
+    overlap: int,
+) -> Iterator[Float[Tensor, "batch sums"]]:
+    """Means over the pixels of each level of a pyramid, differentiable in the tests.
+
+    Args:
+        originals, tests: the finest level.
+        steps: one for each level.
+        overlap: how far a pixel of a level sees on it to each side, an even number.
+    """
+    for step in steps:
+        height, width = tests.shape[-2:]
+        sums, originals, tests = _Level.apply(originals, tests, step, overlap)
+        yield sums / (height * width)
+
+
+class _Level(torch.autograd.Function):
+    """One step over a whole level: the sums, and the next level of both."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, originals: Tensor, tests: Tensor, step: Step, overlap: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.save_for_backward(originals, tests)
+        ctx.step, ctx.overlap = step, overlap
+        ctx.set_materialize_grads(False)
+        coarser: list[Tensor] = []
+        # Tiles are few, but float32 would lose a digit in their sum.
+        total: Tensor | float = 0.0
+        for seen, core, own in _tiles(tests.shape, overlap):
+            sums, *halves = step(originals[seen], tests[seen], own)
+            total = total + sums.double()
+            if not coarser:
+                size = [-(-length // 2) for length in tests.shape[-2:]]
+                coarser = [half.new_empty((*half.shape[:2], *size)) for half in halves]
+            for whole, half in zip(coarser, halves, strict=True):
+                whole[_halved(core)] = half[_halved(own)]
+        ctx.mark_non_differentiable(coarser[0])
+        return torch.as_tensor(total).to(sums.dtype), coarser[0], coarser[1]
+
+    @staticmethod
+    def backward(
+        ctx: Any, of_sums: Tensor | None, _: None, of_coarser: Tensor | None
+    ) -> tuple[None, Tensor, None, None]:
+        originals, tests = ctx.saved_tensors
+        gradient = torch.zeros_like(tests)
+        for seen, core, own in _tiles(tests.shape, ctx.overlap):
+            results, gradients = [], []
+            with torch.enable_grad():
+                tile = tests[seen].detach().requires_grad_()
+                sums, _, half = ctx.step(originals[seen], tile, own)
+                if of_sums is not None:
+                    results.append(sums)
+                    gradients.append(of_sums)
+                if of_coarser is not None:  # the last level has none
+                    results.append(half[_halved(own)])
+                    gradients.append(of_coarser[_halved(core)])
+            gradient[seen] += torch.autograd.grad(results, tile, gradients)[0]
+        return None, gradient, None, None
+
+
+def _tiles(shape: Sequence[int], overlap: int) -> Iterator[tuple[Window, Window, Window]]:
+    """Of each tile what it sees, what is its own, and the same within what it sees."""
+    batch, _, height, width = shape
+    side = math.isqrt(max(1, TILE_PIXELS // batch))
+    spans = (_spans(length, side, overlap) for length in (height, width))
+    for rows, columns in product(*spans):
+        seen, core, own = ((..., *pair) for pair in zip(rows, columns, strict=True))
+        yield seen, core, own
+
+
+def _spans(length: int, side: int, overlap: int) -> Iterator[tuple[slice, slice, slice]]:
+    """About equal ones that start at even numbers, as the next level's pixels do."""
+    count = -(-length // side)
+    return overlapping(length, 2 * -(-length // (2 * count)), overlap)
+
+
+def _halved(window: Window) -> Window:
+    """The same place at the next level."""
+    return (..., *(slice(span.start // 2, (span.stop + 1) // 2) for span in window[1:]))
