@@ -50,22 +50,22 @@ def compare(root: Path, options: argparse.Namespace) -> int:
 
     calm = Try(root / "calm", pictures, options)
     code, start, seconds = calm.run(None)
-    files = len(calm.results())
+    files, kills = calm.progress(), 0
     print(f"undisturbed: {options.pictures} pictures, {files} files, {seconds:.0f} s, exit code {code}")
 
     moments = random.Random(options.seed)
     killed = Try(root / "killed", pictures, options)
-    done = 0
     for number in range(options.kills):
         # Most while pictures are written, some while the run starts.
         is_early = moments.random() < 0.2
-        longest = start if is_early else 1.5 * (seconds - start) / options.kills
+        left = (seconds - start) * (1 - killed.progress() / calm.progress())
+        longest = start if is_early else 1.5 * left / (options.kills - number)
         code, _, after = killed.run(moments.uniform(0, longest), is_early)
-        done += code == 0
-        files, left = len(killed.results()), len(killed.temporary())
-        print(f"run {number + 1}: exit code {code} after {after:.1f} s, {files} files, {left} temporary")
+        kills += code == -signal.SIGKILL
+        files, half = killed.progress(), len(killed.temporary())
+        print(f"run {number + 1}: exit code {code} after {after:.1f} s, {files} files, {half} temporary")
     code, _, _ = killed.run(None)
-    print(f"last run: exit code {code}; {options.kills - done} of {options.kills} runs were killed")
+    print(f"last run: exit code {code}; {kills} of {options.kills} runs were killed")
 
     faults = differences(calm.results(), killed.results(), "the undisturbed run's outputs")
     faults += differences(before, contents(pictures), "the sources before")
@@ -99,11 +99,11 @@ class Try:
         Returns:
             The exit code, seconds to the first new file, and seconds in all.
         """
-        started, before = time.monotonic(), len(self.results())
+        started, before = time.monotonic(), self.progress()
         command = [sys.executable, "-m", "imgcompress", "recompress", *self._words]
         with (self._root.parent / "log.txt").open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        while not is_early and process.poll() is None and len(self.results()) == before:
+        while not is_early and process.poll() is None and self.progress() == before:
             time.sleep(0.05)
         first = time.monotonic() - started
         try:
@@ -112,6 +112,11 @@ class Try:
             os.kill(process.pid, signal.SIGKILL)
             code = process.wait()
         return code, first, time.monotonic() - started
+
+    def progress(self) -> int:
+        """How many files there are, with those of the backup."""
+        whole = (path for path in self._root.rglob("*") if path.suffix != ".tmp" and path.is_file())
+        return sum(STATE not in path.parts for path in whole)
 
     def results(self) -> dict[str, str]:
         """Checksums of all that is to be kept."""
