@@ -131,7 +131,8 @@ class Pipeline:
 
     def _windows(self, pool: Executor, jobs: Iterable[Job | None]) -> Iterator[list[_Item]]:
         """Cuts the stream of loaded files by count and by pixels."""
-        most_pictures = 4 * self._config.batch_size
+        # On a GPU several batches, of one layout each, should come of a window.
+        most_pictures = self._config.batch_size * (4 if self.compressor.device.type == "cuda" else 1)
         most_megapixels = self._config.limits.in_flight_megapixels / 2
         window: list[_Item] = []
         pictures, megapixels = 0, 0.0
