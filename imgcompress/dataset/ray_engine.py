@@ -62,7 +62,7 @@ class RayEngine:
     def _crew(self, jobs: Iterable[Job | None]) -> "_Crew":
         import ray
 
-        resources = ray.cluster_resources()
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
         device = self._config.device
         if device == "auto":
             device = "cuda" if resources.get("GPU", 0) >= 1 else "cpu"
@@ -184,7 +184,7 @@ class _Crew:
         import ray
 
         device: dict[str, Any] = {"num_gpus": 1} if self._is_cuda else {"num_cpus": 1}
-        handle = ray.remote(**device)(_Worker).remote()
+        handle: Any = ray.remote(**device)(_Worker).remote()
         return _Actor(handle, deque([handle.start.remote(self._config)]))
 
     def _wait(self) -> None:
