@@ -134,6 +134,10 @@ class _Actor:
     units: deque[Unit] = field(default_factory=deque)
     is_ready: bool = False
 
+    def may_take(self, unit: Unit) -> bool:
+        """A suspect is alone with its actor, so that a death is its own."""
+        return not self.units or not (unit.is_suspect or self.units[0].is_suspect)
+
 
 class _Crew:
     """One run over actors. Those that find no place in the cluster wait for one, and the others go on."""
@@ -171,7 +175,7 @@ class _Crew:
         ready = [actor for actor in self._actors if actor.is_ready]
         for depth in range(QUEUED):
             for actor in ready:
-                if self._waiting and len(actor.units) == depth:
+                if self._waiting and len(actor.units) == depth and actor.may_take(self._waiting[0]):
                     unit = self._waiting.popleft()
                     jobs = [_with_absolute_path(job) for job in unit.jobs.values()]
                     actor.units.append(unit)
@@ -221,7 +225,9 @@ class _Crew:
         self._actors.remove(actor)
         ray.kill(actor.handle)
         if actor.is_ready:
-            self._chunks.lose(actor.units, f"so: {str(error).splitlines()[0]}")
+            # The answer to a unit that was done may have been lost with the actor: it could be any of them.
+            for unit in actor.units:
+                self._chunks.lose([unit], f"with {type(error).__name__}")
             return
         if isinstance(error, ray.exceptions.RayTaskError):
             raise UsageError(f"a Ray actor cannot start: {error.cause}")

@@ -23,6 +23,7 @@ from imgcompress.dataset.blobs import FileBlob, MemoryBlob
 from imgcompress.dataset.options import RunOptions
 from imgcompress.dataset.pipeline import Computed, Engine, Job, Pipeline
 from imgcompress.dataset.ray_engine import RayEngine
+from imgcompress.dataset.resume import settings_of
 from imgcompress.dataset.runner import Runner
 from imgcompress.dataset.selection import Selection
 from imgcompress.dataset.sources import STATE_FOLDER, Listing
@@ -214,6 +215,31 @@ def test_an_actor_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     engine._config = replace(CONFIG, perception=replace(CONFIG.perception, weights="/gone"))
     with pytest.raises(UsageError, match=r"cannot start: .*gone"):
         flat(engine.run(jobs))
+
+
+def test_an_actor_that_ends_before_it_began(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark"
+
+    class Stillborn:
+        def start(self, config: Config) -> str:
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
+            self._pipeline = Pipeline(config)
+            return settings_of(config)
+
+        def compute(self, jobs: list[Job]) -> list[Computed | None]:
+            return flat(self._pipeline.run(jobs))
+
+    monkeypatch.setattr(ray_engine, "_Worker", Stillborn)
+    (computed,) = flat(RayEngine(CONFIG, 1).run([Job(FileBlob(pictures[0]))]))
+    assert computed is not None and computed.outcome.status == "recompressed"
+    mark.unlink()
+    monkeypatch.setattr(ray_engine, "FALSE_STARTS", 0)
+    with pytest.raises(UsageError, match="cannot start"):
+        flat(RayEngine(CONFIG, 1).run([Job(FileBlob(pictures[0]))]))
 
 
 def test_no_cluster_and_no_ray(tmp_path: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
