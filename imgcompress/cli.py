@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import SUPPRESS, ArgumentParser
 from rich.console import Console
@@ -20,6 +20,9 @@ from imgcompress.config import Config, refuse_nulls
 from imgcompress.errors import UsageError
 from imgcompress.records import Status
 from imgcompress.resources import resource_path
+
+if TYPE_CHECKING:
+    from imgcompress.dataset.pipeline import Engine
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--jpeg.mark=false"}
@@ -143,6 +146,17 @@ def build_parser() -> ArgumentParser:
         "--resume", type=bool, default=True, help="leave out what an earlier run with these settings has done"
     )
     recompress.add_argument(
+        "--engine",
+        type=Literal["local", "ray"],
+        default="local",
+        help="where pictures are computed: on this machine, or by the actors of a Ray cluster (extra ray)",
+    )
+    recompress.add_argument(
+        "--ray_address",
+        metavar="ADDRESS",
+        help="the cluster's (default: RAY_ADDRESS, one that runs on this machine, or a new one)",
+    )
+    recompress.add_argument(
         "--include", nargs="+", metavar="GLOB", default=["*"], help="only paths below SRC that match one"
     )
     recompress.add_argument(
@@ -226,7 +240,7 @@ def _recompress(options: Any, console: Console) -> int:
         options.dry_run, options.overwrite, state, options.resume, options.keep_times, backup, chosen
     )
     follower, pairs = Follower(config, report, console), SamplePairs()
-    runner = Runner(config, run_options, progress=follower.advance, watch=pairs.offer)
+    runner = Runner(config, run_options, _engine(options, config), follower.advance, pairs.offer)
     records = runner.run(listing)  # takes the ledger before the report is opened
     with _first_interrupt(runner.stop, console):
         summary = follower.follow(records, listing, chosen)
@@ -247,6 +261,17 @@ def _recompress(options: Any, console: Console) -> int:
         console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _engine(options: Any, config: Config) -> "Engine | None":
+    """The one that is asked for; None for this machine's."""
+    if options.engine == "ray":
+        from imgcompress.dataset.ray_engine import RayEngine
+
+        return RayEngine(config, config.workers or None, options.ray_address)
+    if options.ray_address is not None:
+        raise UsageError("--ray-address: it goes with --engine ray only")
+    return None
 
 
 def _destination(options: Any) -> Path | None:

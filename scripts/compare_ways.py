@@ -46,7 +46,7 @@ def compare(root: Path, options: argparse.Namespace) -> int:
     for engine in engines:
         for layout, read in (("files", read_files), ("tars", read_tars), ("parquet", read_parquet)):
             out = root / f"{layout}-{engine}"
-            words = [f"--preset={options.preset}", "--device=cpu", "--workers=2"]
+            words = [f"--preset={options.preset}", "--device=cpu", f"--engine={engine}", "--workers=2"]
             command = [sys.executable, "-m", "imgcompress", "recompress", *words, root / layout, out]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:

@@ -17,13 +17,9 @@ import torch
 
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
-from imgcompress.dataset.pipeline import MOST_PASSED_BY, Computed, Job, Pipeline, failed
-from imgcompress.errors import PictureError, Reason, UsageError
-
-QUEUED = 2
-"""Chunks that a worker has at once: one it computes, and the next, so that it need not wait."""
-CHUNKS_AHEAD = 4
-"""Chunks per worker between the first that is not done and the last that is handed out."""
+from imgcompress.dataset.chunks import QUEUED, Chunks, Unit
+from imgcompress.dataset.pipeline import MOST_PASSED_BY, Computed, Job, Pipeline
+from imgcompress.errors import UsageError
 
 
 class LocalEngine:
@@ -75,34 +71,11 @@ def _chain(first: list[Job | None], rest: Iterator[Job | None]) -> Iterator[Job 
     yield from rest
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """What is sent to a worker at once: some places of a chunk.
-
-    Attributes:
-        chunk: its number.
-        jobs: by place in the chunk.
-        is_suspect: whether a worker died over it.
-    """
-
-    chunk: int
-    jobs: dict[int, Job]
-    is_suspect: bool = False
-
-
-@dataclass
-class _Chunk:
-    """Results as they come in; None where nothing was to be done, or is yet."""
-
-    results: list[Computed | None]
-    missing: int
-
-
 @dataclass
 class _Worker:
     process: Any
     connection: Connection
-    units: deque[_Unit] = field(default_factory=deque)
+    units: deque[Unit] = field(default_factory=deque)
     is_ready: bool = False
 
 
@@ -118,14 +91,9 @@ class WorkerPool:
     def __init__(self, config: Config, workers: int, jobs: Iterable[Job | None]) -> None:
         self._config = config
         self._most_workers = workers
-        self._jobs = iter(jobs)
-        # Small chunks end together; a GPU needs more, to have the next window decoded meanwhile.
         is_cuda = find_device(config.device).type == "cuda"
-        self._chunk_size = 8 * config.batch_size if is_cuda else max(1, min(4, config.batch_size))
+        self._chunks = Chunks(jobs, config.batch_size, workers, is_cuda=is_cuda)
         self._workers: list[_Worker] = []
-        self._chunks: dict[int, _Chunk] = {}
-        self._first = 0
-        self._again: deque[_Unit] = deque()
         self._context = multiprocessing.get_context("spawn")
         self._numbers = count()
 
@@ -140,12 +108,11 @@ class WorkerPool:
         try:
             while True:
                 self._hand_out()
-                while self._first in self._chunks and self._chunks[self._first].missing == 0:
-                    yield self._chunks.pop(self._first).results
-                    self._first += 1
+                if done := self._chunks.take_done():
+                    yield done
                 if any(worker.units for worker in self._workers):
                     self._wait()
-                elif not self._chunks:
+                elif self._chunks.is_empty:
                     return
         finally:
             for worker in self._workers:
@@ -160,7 +127,7 @@ class WorkerPool:
             for place in range(self._most_workers):
                 if place < len(self._workers) and len(self._workers[place].units) > depth:
                     continue
-                unit = self._again.popleft() if self._again else self._next_unit()
+                unit = self._chunks.next_unit()
                 if unit is None:
                     return
                 if place >= len(self._workers):
@@ -170,24 +137,6 @@ class WorkerPool:
                 with suppress(OSError):  # it has died; waiting for it will show
                     worker.connection.send(list(unit.jobs.values()))
 
-    def _next_unit(self) -> _Unit | None:
-        """A new chunk with something to do; None where there is none, or too many are under way."""
-        while len(self._chunks) < CHUNKS_AHEAD * self._most_workers:
-            chunk: list[Job | None] = []
-            pictures = 0
-            for job in self._jobs:
-                chunk.append(job)
-                pictures += job is not None
-                if pictures == self._chunk_size or len(chunk) - pictures == MOST_PASSED_BY:
-                    break
-            if not chunk:
-                return None
-            number = self._first + len(self._chunks)
-            self._chunks[number] = _Chunk([None] * len(chunk), pictures)
-            if pictures:
-                return _Unit(number, {place: job for place, job in enumerate(chunk) if job is not None})
-        return None
-
     def _wait(self) -> None:
         """Takes in what is ready."""
         for connection in wait([worker.connection for worker in self._workers]):
@@ -196,21 +145,15 @@ class WorkerPool:
                 results = worker.connection.recv()
             except (EOFError, OSError):
                 self._workers.remove(worker)
-                self._again.extend(self._bury(worker))
+                self._bury(worker)
                 continue
             if results is None:
                 worker.is_ready = True
                 continue
-            unit = worker.units.popleft()
-            for place, computed in zip(unit.jobs, results, strict=True):
-                self._fill(unit.chunk, place, computed)
+            self._chunks.fill(worker.units.popleft(), results)
 
-    def _fill(self, chunk: int, place: int, computed: Computed) -> None:
-        self._chunks[chunk].results[place] = computed
-        self._chunks[chunk].missing -= 1
-
-    def _bury(self, worker: _Worker) -> list[_Unit]:
-        """What a dead worker leaves to be done."""
+    def _bury(self, worker: _Worker) -> None:
+        """Takes back what a dead worker leaves to be done."""
         worker.process.join()
         worker.connection.close()
         code = worker.process.exitcode
@@ -219,16 +162,7 @@ class WorkerPool:
                 f"a worker process ended with code {code} before it began; a script that starts runs "
                 "needs 'if __name__ == \"__main__\":' (--workers 1 needs no other process)"
             )
-        if not worker.units:
-            return []
-        computing, *queued = worker.units
-        if computing.is_suspect:
-            (place,) = computing.jobs
-            error = PictureError(Reason.WORKER_DIED, f"two processes ended over it, one with code {code}")
-            self._fill(computing.chunk, place, failed(error))
-            return queued
-        alone = [_Unit(computing.chunk, {place: job}, True) for place, job in computing.jobs.items()]
-        return [*alone, *queued]
+        self._chunks.lose(worker.units, f"with code {code}")
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
