@@ -1,5 +1,6 @@
 """Pictures that are files of their own: what is to be done for each, and how its output is written."""
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -45,6 +46,11 @@ class FileTask:
     job: Job | None = None
     left: FileRecord | None = None
     error: PictureError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run has left an output."""
+        return self.left is not None and self.left.reason is Reason.DONE
 
 
 @dataclass(frozen=True)
@@ -111,10 +117,33 @@ def back_up(source: Path, content: str, place: Path) -> None:
         OSError: a file cannot be read.
         PictureError: WRITE_ERROR, where another file is in the place, too.
     """
+    if place.exists() and place.samefile(source):
+        raise PictureError(Reason.WRITE_ERROR, f"{place}: the backup would be the source itself")
     if not place.exists():
         copy_atomically(source, place, Like(source.stat(), times=True))
     if checksum_of(place) != content:
         raise PictureError(Reason.WRITE_ERROR, f"{place}: another file is there already")
+
+
+def check_place(output: Path, found: Found) -> None:
+    """The last look at a place before it is written to.
+
+    Raises:
+        OSError: what is there cannot be read.
+        PictureError: WRITE_ERROR: another file has come there since the entry was looked up.
+    """
+    if os.path.lexists(output) and (output not in found.ours or checksum_of(output) != found.ours[output]):
+        raise PictureError(Reason.WRITE_ERROR, f"{output}: another file has come there meanwhile")
+
+
+def _remove(source: Path, output: Path) -> None:
+    """Removes what is replaced by an output of another name; where that cannot be, the output goes."""
+    try:
+        source.unlink()
+    except OSError as error:
+        output.unlink()
+        message = f"the source cannot be removed: {error.strerror or error}"
+        raise PictureError(Reason.WRITE_ERROR, message) from error
 
 
 class Files:
@@ -200,12 +229,14 @@ class Files:
         like = None
         if entry.in_place or self._options.keep_times:
             like = Like(entry.source.stat(), self._options.keep_times)
+        if not self._options.overwrite and output != entry.source:
+            check_place(output, result.task.found)
         if isinstance(data, bytes):
             write_atomically(output, data, like)
         else:
             copy_atomically(data.path, output, like)
         if entry.in_place and output != entry.source:
-            entry.source.unlink()
+            _remove(entry.source, output)
         return stamp_of(output) if entry.in_place else result.stamp
 
     def _remove_others(self, result: FileResult) -> None:
@@ -253,7 +284,7 @@ class Files:
             result.stamp,
             result.content,
             self._history.settings,
-            record,
+            record if record.output is None else replace(record, output=place_of(Path(record.output))),
             output,
             confirmed,
             kept,

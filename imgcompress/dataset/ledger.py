@@ -97,7 +97,9 @@ class Ledger:
         self._mutex = threading.Lock()
         with ExitStack() as stack, self._explained("used"):
             if read_only:
-                place = f"{self.path.absolute().as_uri()}?mode=ro"
+                # Without a log beside it nobody is writing, and nothing need be written to read it.
+                is_still = not self.path.with_name(FILE_NAME + "-wal").exists()
+                place = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_still else ''}"
                 self._connection = sqlite3.connect(place, uri=True, check_same_thread=False)
                 stack.callback(self._connection.close)
             else:
@@ -190,8 +192,7 @@ class Ledger:
         """
         wanted = tuple(status.value for status in statuses) or tuple(status.value for status in Status)
         marks = ", ".join("?" * len(wanted))
-        # Rows of shards that a run was killed at count: their outputs are half written.
-        condition = f"confirmed = ? AND status IN ({marks})" + (" AND NOT is_shard" if confirmed else "")
+        condition = f"confirmed = ? AND status IN ({marks})" + (f" AND {_COUNTS}" if confirmed else "")
         yield from self._pages(condition, (confirmed, *wanted))
 
     def members(self, shard: str) -> Iterator[Row]:
@@ -221,7 +222,7 @@ class Ledger:
         """
         query = (
             "SELECT status, reason, count(*), total(bytes_in), total(bytes_out) FROM pictures "
-            "WHERE confirmed AND NOT is_shard GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
+            f"WHERE confirmed AND {_COUNTS} GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
         )
         return [(*row[:3], int(row[3]), int(row[4])) for row in self._fetch(query, ())]
 
@@ -230,6 +231,8 @@ class Ledger:
             return self._connection.execute(query, values).fetchall()
 
 
+_COUNTS = f"NOT (is_shard AND status != '{Status.FAILED}')"
+"""A shard stands for its pictures, which have rows of their own, unless it failed as a whole."""
 _COLUMNS = "key, source, stamp, content, settings, confirmed, output_sha256, ours, record, is_shard"
 _SELECT = f"SELECT {_COLUMNS} FROM pictures"
 

@@ -4,8 +4,8 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -150,18 +150,8 @@ class Follower:
         Raises:
             UsageError: the report cannot be written.
         """
-        try:
-            return self._follow(records, listing, chosen)
-        except OSError as error:
-            if self._report is None:
-                raise
-            message = f"{self._report}: the report cannot be written: {error.strerror or error}"
-            raise UsageError(message) from error
-
-    def _follow(
-        self, records: Iterable[FileRecord], listing: Listing | None, chosen: Chosen | None
-    ) -> Summary:
         summary, sampled = Summary(), []
+        is_sample = chosen is not None and len(chosen.keys) < chosen.pictures
         started = time.perf_counter()
         with ExitStack() as stack:
             lines = None
@@ -174,17 +164,18 @@ class Follower:
                 Thread(target=self._count, args=(listing,), daemon=True).start()
             for record in records:
                 summary.add(record)
-                if chosen is not None:
+                if is_sample:
                     sampled.append(record)
                 summary.seconds = time.perf_counter() - started
-                if lines is not None:
-                    lines.write(record.to_json() + "\n")
-                    lines.flush()
+                if lines is not None and self._report is not None:
+                    with _explained(self._report):
+                        lines.write(record.to_json() + "\n")
+                        lines.flush()
                 saved = (summary.bytes_in - summary.bytes_out) / 1e6
                 rate = summary.megapixels / summary.seconds
                 told = f"{saved:.1f} MB saved ({100 * summary.saved:.0f} %), {rate:.1f} Mpx/s"
                 self._progress.update(self._task, saved=told)
-        if chosen is not None and len(chosen.keys) < chosen.pictures:
+        if chosen is not None and is_sample:
             summary.estimate = estimate(sampled, chosen)
         return summary
 
@@ -198,9 +189,24 @@ class Follower:
         self._progress.update(self._task, total=total)
 
 
-def _open_report(report: Path, config: Config) -> TextIO:
-    report.parent.mkdir(parents=True, exist_ok=True)
-    # A file name that is no UTF-8 has lone surrogates; their escape is valid JSON.
-    lines = report.open("w", encoding="utf-8", errors="backslashreplace")
-    report.with_suffix(".config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-    return lines
+@contextmanager
+def _explained(report: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{report}: the report cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _open_report(report: Path, config: Config) -> Iterator[TextIO]:
+    with _explained(report):
+        report.parent.mkdir(parents=True, exist_ok=True)
+        # A file name that is no UTF-8 has lone surrogates; their escape is valid JSON.
+        lines = report.open("w", encoding="utf-8", errors="backslashreplace")
+    try:
+        with _explained(report):
+            report.with_suffix(".config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        yield lines
+    finally:
+        with _explained(report):
+            lines.close()

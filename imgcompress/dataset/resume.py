@@ -82,12 +82,18 @@ class History:
         settings: the run's own; rows of other settings are out of date.
         resume: whether what is done is left out.
         again: whether what has been compressed in place before may be compressed once more.
+        max_megapixels: a shard in which a picture was too large is done again when this changes.
     """
 
     ledger: Ledger | None
     settings: str
     resume: bool = True
     again: bool = False
+    max_megapixels: float = 0.0
+
+    def settings_for(self, entry: Entry) -> str:
+        """The settings that decide whether an entry's row is up to date."""
+        return f"{self.settings} {self.max_megapixels:g}" if entry.is_shard else self.settings
 
     def row(self, entry: Entry) -> Row | None:
         """What the ledger knows of an entry.
@@ -104,8 +110,6 @@ class History:
             OSError: the source cannot be looked at or read.
             PictureError: a place cannot be looked at.
         """
-        if self.ledger is None:
-            return Found(foreign=_look_at_places(entry, None)[1])
         stamp = stamp_of(entry.source)
         if row is None:
             return Found(stamp=stamp, foreign=_look_at_places(entry, None)[1])
@@ -126,11 +130,11 @@ class History:
 
     def _may_be_done(self, entry: Entry, row: Row) -> bool:
         """As far as can be told without a look at the source."""
-        if not self.resume or row.record.reason in TRANSIENT:
+        if row.record.reason in TRANSIENT:
             return False
         if entry.in_place and row.record.status is Status.RECOMPRESSED and not self.again:
             return True  # the source is our own output, whatever the settings were
-        return row.settings == self.settings
+        return self.resume and row.settings == self.settings_for(entry)
 
 
 def is_of(entry: Entry, row: Row) -> bool:
@@ -161,20 +165,29 @@ def left_alone(row: Row, source: str, output: str | None) -> FileRecord:
     return replace(record, status=Status.SKIPPED, reason=Reason.DONE, output=output, was=record.status)
 
 
-def clear_after_a_kill(ledger: Ledger) -> None:
+def clear_after_a_kill(ledger: Ledger, backup: Path | None = None) -> None:
     """Removes what a run that was killed has left over.
 
     Its temporary files go; a source that was replaced by an output of another name, and whose removal was
     all that was missing, goes, too.
+
+    Args:
+        ledger: of the run.
+        backup: where it copied sources to.
     """
     for row in ledger.rows(confirmed=False):
         if row.record.output is None:
             continue
-        output, source = Path(row.record.output), Path(row.source)
-        with suppress(OSError):
-            for path in filter(is_temporary, list(output.parent.iterdir())):
-                path.unlink()
+        folders = [Path(row.record.output).parent]
+        if backup is not None:
+            folders.append((backup / row.key).parent)
+        for folder in folders:
+            with suppress(OSError):
+                for path in filter(is_temporary, list(folder.iterdir())):
+                    path.unlink()
+        source = Path(row.source)
         if row.replaces_source:
+            output = source.with_name(Path(row.key).name)
             with suppress(OSError):
                 if checksum_of(output) == row.output_sha256 and checksum_of(source) == row.content:
                     source.unlink()

@@ -83,19 +83,20 @@ class Runner:
         """
         stack = ExitStack()
         state, writes = self._options.state, not self._options.dry_run
-        ledger = None
+        ledger, settings = None, ""
         if state is not None and (writes or (state / FILE_NAME).is_file()):
+            settings = settings_of(self._config)
             ledger = stack.enter_context(Ledger(state, read_only=not writes))
-            if writes:
-                clear_after_a_kill(ledger)
-        settings = "" if ledger is None else settings_of(self._config)
-        history = History(ledger, settings, self._options.resume, self._config.again)
+        most = self._config.limits.max_megapixels
+        history = History(ledger, settings, self._options.resume, self._config.again, most)
         return self._run(stack, history, entries)
 
     def _run(self, stack: ExitStack, history: History, entries: Iterable[Entry]) -> Iterator[FileRecord]:
         files = Files(history, self._options)
         pending: deque[Task] = deque()
         with stack:
+            if history.ledger is not None and not self._options.dry_run:
+                clear_after_a_kill(history.ledger, self._options.backup)
             pool = ThreadPoolExecutor(self._config.threads, thread_name_prefix="imgcompress")
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             stack.callback(_give_up, pending)
@@ -117,8 +118,9 @@ class Runner:
         chosen = self._options.chosen
         wanted = (entry for entry in entries if chosen is None or entry.key in chosen.files)
         for task in map_ahead(pool, files.look_up, wanted, ahead=2 * self._config.threads):
-            if task.entry.is_shard and task.found.is_done:
-                yield from left_members(task.entry, history)
+            if task.entry.is_shard and task.is_done:
+                self._note(history, [files.confirmation(files.result(task, None))])
+                yield from left_members(task.entry, history, chosen)
             elif task.entry.is_shard and task.job is not None:
                 if chosen is None or self._options.dry_run:
                     yield from ShardRun(task.entry, task.found, history, self._options).tasks()

@@ -1,5 +1,6 @@
 """Runs that replace their sources."""
 
+import hashlib
 import io
 import os
 import signal
@@ -130,6 +131,62 @@ def test_another_file_in_the_backup_is_in_the_way(folder: Path, tmp_path: Path) 
     assert (tmp_path / "backup" / "1.png").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("is_list", [False, True])
+def test_a_backup_that_is_the_source(folder: Path, *, is_list: bool) -> None:
+    source = folder / "0.png"
+    before = source.read_bytes()
+    if is_list:
+        (folder / "list.txt").write_text("0.png\n")
+        source = folder / "list.txt"
+    options = RunOptions(state=folder / STATE_FOLDER, backup=folder)
+    (record,) = Runner(CONFIG, options).run(Listing(source, None))
+    assert record.status == "failed" and "the source itself" in (record.error or "")
+    assert (folder / "0.png").read_bytes() == before and not (folder / "0.jpg").exists()
+
+
+def test_a_source_that_cannot_be_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == folder / "0.png":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        for _ in range(2):
+            records = run(folder)
+            assert words(records)[0] == "failed write_error" and "removed" in (records[0].error or "")
+            assert (folder / "0.png").exists() and not list(folder.glob("0*.jpg"))
+    assert words(run(folder))[0] == "recompressed smaller"
+
+
+def test_without_resuming_nothing_is_compressed_twice(folder: Path) -> None:
+    run(folder)
+    before = contents(folder)
+    assert words(run(folder, resume=False))[:3] == ["skipped done"] * 3
+    assert {name: data for name, data in contents(folder).items() if "sub" not in name} == {
+        name: data for name, data in before.items() if "sub" not in name
+    }
+
+
+def test_a_run_from_another_folder_clears_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    run(Path("in"))
+    output = (folder / "0.jpg").read_bytes()
+    # As a run leaves it that is killed between writing the output and removing the source.
+    source = b"the source as it was"
+    with Ledger(folder / STATE_FOLDER) as ledger:
+        row = ledger.find("0.jpg")
+        assert row is not None
+        content = hashlib.sha256(source).hexdigest()
+        ledger.put([replace(row, source=str(folder / "0.png"), content=content, confirmed=False)])
+    (folder / "0.png").write_bytes(source)
+    monkeypatch.chdir(folder)
+    run(folder)
+    assert not (folder / "0.png").exists() and (folder / "0.jpg").read_bytes() == output
+
+
 def test_a_dry_run_replaces_nothing(folder: Path) -> None:
     before = contents(folder)
     assert words(run(folder, dry_run=True))[0] == "recompressed smaller"
@@ -184,7 +241,7 @@ mortal(*{
     "after a file": (files, "write_atomically", True),
     "before a removal": (Path, "unlink", False),
     "after a removal": (Path, "unlink", True),
-    "nowhere": (Path, "samefile", True),
+    "nowhere": (os, "mkfifo", True),
 }[place])
 options = RunOptions(state=folder / STATE_FOLDER, backup=folder.parent / "backup")
 for record in Runner(CONFIG, options).run(Listing(folder, None)):

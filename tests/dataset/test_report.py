@@ -112,8 +112,9 @@ def test_other_errors_are_not_taken_for_the_reports(tmp_path: Path) -> None:
         yield RECORDS[0]
         raise OSError("something else")
 
-    with pytest.raises(OSError, match="something else"):
-        follow(records(), Config(), None, console())
+    for report in (None, tmp_path / "report.jsonl"):
+        with pytest.raises(OSError, match="something else"):
+            follow(records(), Config(), report, console())
 
 
 def test_the_summary_in_words() -> None:

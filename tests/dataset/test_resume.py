@@ -310,6 +310,32 @@ def test_a_row_without_its_confirmation(run: Run, tmp_path: Path, *, is_written:
     assert words(run()) == SECOND
 
 
+def test_a_file_that_comes_meanwhile_is_in_the_way(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = files.Files.result
+
+    def meanwhile(self: files.Files, task: files.FileTask, computed: object) -> object:
+        if task.entry.key == "1.png":
+            (tmp_path / "out" / "1.jpg").write_bytes(b"mine")
+        return result(self, task, computed)  # type: ignore[arg-type]
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(files.Files, "result", meanwhile)
+    assert words(run())[:2] == ["recompressed smaller", "failed write_error"]
+    assert (tmp_path / "out" / "1.jpg").read_bytes() == b"mine"
+    assert words(run(overwrite=True))[1] == "recompressed smaller"
+
+
+def test_looking_at_a_ledger_leaves_nothing_beside_it(run: Run, tmp_path: Path) -> None:
+    run()
+    before = sorted(path.name for path in (tmp_path / "out" / STATE_FOLDER).iterdir())
+    run(dry_run=True)
+    with Ledger(tmp_path / "out" / STATE_FOLDER, read_only=True) as ledger:
+        assert ledger.totals()
+    assert sorted(path.name for path in (tmp_path / "out" / STATE_FOLDER).iterdir()) == before
+
+
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
@@ -342,7 +368,7 @@ owner, name, when = {
     "after a file": (files, "write_atomically", True),
     "in a file": (os, "fsync", False),
     "before the rename": (Path, "replace", False),
-    "nowhere": (Path, "samefile", True),
+    "nowhere": (os, "mkfifo", True),
 }[place]
 mortal(owner, name, when)
 options = RunOptions(state=destination / STATE_FOLDER)

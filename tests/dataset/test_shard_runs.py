@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from imgcompress.config import Config, LimitsConfig, LoopConfig
-from imgcompress.dataset import shard_run
+from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig
+from imgcompress.dataset import pipeline, shard_run
 from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.options import RunOptions
 from imgcompress.dataset.parquet_shard import _ParquetWriter
@@ -24,7 +24,7 @@ from imgcompress.dataset.sampling import choose
 from imgcompress.dataset.selection import Selection
 from imgcompress.dataset.sources import STATE_FOLDER, Listing
 from imgcompress.dataset.tar_shard import _TarWriter
-from imgcompress.records import FileRecord
+from imgcompress.records import FileRecord, Status
 
 CONFIG = Config(device="cpu", verify="decode", jobs=2, max_encodes=1, batch_size=2, loop=LoopConfig(rounds=0))
 
@@ -212,6 +212,91 @@ def test_damaged_shards(folder: Path, tmp_path: Path) -> None:
     assert not list(out.rglob("*.tmp"))
 
 
+def test_a_shard_that_failed_says_so_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(folder / "tars", out)
+    (folder / "tars" / "a.tar").write_bytes(b"no tar at all" * 100)
+    for _ in range(2):
+        records = run(folder / "tars", out)
+        assert words(records) == ["failed decode_error", "skipped done"]
+        assert records[0].source == str(folder / "tars" / "a.tar")
+        with Ledger(out / STATE_FOLDER, read_only=True) as ledger:
+            assert [row.key for row in ledger.rows([Status.FAILED])] == ["a.tar"]
+            assert sum(count for _, _, count, _, _ in ledger.totals()) == 2
+
+
+@pytest.mark.parametrize("place", ["begun", "intended", "renamed"])
+def test_a_shard_that_was_interrupted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    out, put, calls = tmp_path / "out", Ledger.put, 0
+    last = {"begun": 1, "intended": 2, "renamed": 3}[place]
+
+    def mortal(self: Ledger, rows: object, instead_of: str | None = None) -> None:
+        nonlocal calls
+        rows = list(rows)  # type: ignore[call-overload]
+        calls += any(row.is_shard and row.key == "a.tar" for row in rows)
+        if calls == last:
+            if place != "renamed":
+                put(self, rows, instead_of)
+            raise Killed
+        put(self, rows, instead_of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "put", mortal)
+        patch.setattr("imgcompress.image.write.Path.unlink", lambda self: None)  # nothing clears up
+        with pytest.raises(Killed):
+            run(folder / "tars", out)
+    (out / ".imgcompress-0.tmp").write_bytes(b"half")
+    assert (out / "a.tar").exists() == (place == "renamed")
+    records = run(folder / "tars", out)
+    assert sorted(words(records)[:5]) == sorted(SECOND[6:11] if place == "renamed" else OF_A)
+    assert not list(out.rglob("*.tmp"))
+    with Ledger(out / STATE_FOLDER, read_only=True) as ledger:
+        row = ledger.find("a.tar")
+        assert row is not None and row.confirmed and len(list(ledger.members("a.tar"))) == 5
+    run(folder / "tars", tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_metadata_of_kept_pictures_are_stripped(tmp_path: Path, pictures: dict[str, bytes]) -> None:
+    with Image.open(io.BytesIO(pictures["002.png"])) as image:
+        exif = image.getexif()
+        exif[0x013B] = "somebody"
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", exif=exif)
+    write_tar(tmp_path / "in" / "a.tar", {"x.png": buffer.getvalue()})
+    (record,) = run(tmp_path / "in", tmp_path / "out", replace(CONFIG, strip="all"))
+    (data,) = read_tar(tmp_path / "out" / "a.tar").values()
+    assert record.status == "kept" and len(data) == record.bytes_out and b"somebody" not in data
+
+
+def test_a_shard_in_place_is_not_compressed_twice(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, jpeg=JpegConfig(mark=False))
+    options = RunOptions(state=tmp_path / "state", backup=tmp_path / "backup")
+    before = contents(folder / "tars")
+
+    def again(config: Config) -> list[FileRecord]:
+        return list(Runner(config, options).run(Listing(folder / "tars", None)))
+
+    def no_memory(*_: object) -> object:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        read = pipeline.read_picture
+        unlucky = lambda data, *rest: no_memory() if data[:4] == b"RIFF" else read(data, *rest)  # noqa: E731
+        patch.setattr(pipeline, "read_picture", unlucky)
+        assert words(again(config))[:5] == [*OF_A[:4], "failed out_of_memory"]
+    assert words(again(replace(config, quality=30)))[:5] == [DONE, DONE, "kept alpha", BROKEN, SMALLER]
+    assert contents(tmp_path / "backup") == before
+    assert len(again(replace(config, quality=30, again=True))) == 6
+
+
 @pytest.mark.parametrize("stage", ["add", "rename"])
 def test_a_full_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     def no_space(*_: object) -> None:
@@ -280,6 +365,8 @@ def test_samples(folder: Path, tmp_path: Path) -> None:
     dry = run(folder, out, selection=Selection(sample=4), dry_run=True)
     assert len(dry) == 4 and not out.exists()
     assert {r.source for r in dry} < {r.source for r in run(folder, out, dry_run=True)}
+    run(folder, tmp_path / "done")
+    assert len(run(folder, tmp_path / "done", selection=Selection(sample=4), dry_run=True)) == 4
     limited = run(folder, out, selection=Selection(limit=3))
     assert words(limited) == ["failed write_error"] and "--dry-run" in (limited[0].error or "")
     assert not contents(out)
