@@ -137,7 +137,7 @@ class ShardRun:
         return MemberTask(self, member, None, replace(row, key=key))
 
     def _find_own_outputs(self) -> dict[str | None, Row]:
-        """In place, pictures by checksum that an earlier run has compressed; they are not compressed again."""
+        """In place, pictures that an earlier run has compressed, by checksum; they stay as they are."""
         if not self._entry.in_place or self._history.ledger is None or self._history.again:
             return {}
         rows = self._history.ledger.members(self._entry.key)
