@@ -87,6 +87,10 @@ class Chunks:
             chunk.results[place] = computed
             chunk.missing -= 1
 
+    def put_back(self, units: Iterable[Unit]) -> None:
+        """Takes back, as they are, what a worker had that never began: it didn't die over them."""
+        self._again += units
+
     def lose(self, units: Iterable[Unit], how: str) -> None:
         """Takes back what a worker that died had.
 

@@ -55,3 +55,17 @@ def test_what_a_dead_worker_had_comes_again_and_the_suspects_alone() -> None:
     assert first is not None and first.outcome.reason is Reason.WORKER_DIED
     assert "two processes ended over it, one with code -9" in (first.outcome.error or "")
     assert names(rest) == ["1", "2", "3"]
+
+
+def test_what_was_not_begun_comes_again_as_it_was() -> None:
+    chunks = Chunks(jobs(4), 2, 2, is_cuda=False)
+    units = [unit for _ in range(2) if (unit := chunks.next_unit()) is not None]
+    chunks.lose(units[:1], "with code -9")
+    suspect = chunks.next_unit()
+    assert suspect is not None and suspect.is_suspect
+    chunks.put_back([suspect, units[1]])
+    again = [unit for _ in range(3) if (unit := chunks.next_unit()) is not None]
+    assert again[1:] == [suspect, units[1]] and not units[1].is_suspect
+    for unit in again:
+        chunks.fill(unit, results(unit))
+    assert names(chunks.take_done()) == ["0", "1", "2", "3"]

@@ -3,10 +3,15 @@
 import io
 import multiprocessing
 import os
+import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Queue
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -15,8 +20,8 @@ from PIL import Image
 
 from imgcompress.config import Config, LoopConfig
 from imgcompress.dataset.blobs import FileBlob, MemoryBlob
-from imgcompress.dataset.pipeline import Computed, Job, Pipeline
-from imgcompress.dataset.workers import LocalEngine, WorkerPool
+from imgcompress.dataset.pipeline import MOST_PASSED_BY, Computed, Job, Pipeline
+from imgcompress.dataset.workers import FALSE_STARTS, LocalEngine, WorkerPool, _receive
 from imgcompress.errors import Reason, UsageError
 
 CONFIG = Config(device="cpu", verify="decode", jobs=1, batch_size=2, loop=LoopConfig(rounds=1), workers=2)
@@ -35,6 +40,47 @@ class Deadly(FileBlob):
             (self.marks / str(os.getpid())).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().read()
+
+
+@dataclass(frozen=True)
+class Unreadable(FileBlob):
+    """A file that no other process can be told of."""
+
+    def __reduce__(self) -> tuple[Callable[[], NoReturn], tuple[()]]:
+        return _no_memory, ()
+
+
+@dataclass(frozen=True)
+class Endless(FileBlob):
+    """A FIFO that is held open for ever by the process that reads it as a picture."""
+
+    def read(self) -> bytes:
+        with self.path.open("wb", buffering=0) as file:
+            file.write(str(os.getpid()).encode())
+            time.sleep(600)
+        return b""
+
+
+def _no_memory() -> NoReturn:
+    raise MemoryError
+
+
+def _run(jobs: list[Job]) -> None:
+    flat(WorkerPool(CONFIG, 1, jobs).results())
+
+
+def after_start(pool: WorkerPool, do: Callable[[int, Any], None]) -> None:
+    """Has something done to each worker's process that was just started, given how many were before."""
+    start, started = pool._start, 0
+
+    def start_and_do() -> Any:
+        nonlocal started
+        worker = start()
+        do(started, worker.process)
+        started += 1
+        return worker
+
+    pool._start = start_and_do  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -84,6 +130,82 @@ def test_a_worker_that_dies(pictures: list[Path], tmp_path: Path, deaths: int) -
         assert (results[3].outcome.status, results[3].outcome.reason) == ("failed", Reason.WORKER_DIED)
         del results[3], expected[3]
     assert [same(one) for one in results] == [same(one) for one in expected]
+
+
+def test_a_job_that_cannot_be_unpickled(pictures: list[Path]) -> None:
+    jobs = [Job(FileBlob(path)) for path in pictures]
+    expected = flat(Pipeline(CONFIG).run(jobs))
+    jobs[3] = Job(Unreadable(pictures[3]))
+    results = flat(WorkerPool(CONFIG, 1, jobs).results())
+    assert results[3] is not None and results[3].outcome.reason is Reason.WORKER_DIED
+    del results[3], expected[3]
+    assert [same(one) for one in results] == [same(one) for one in expected]
+
+
+def test_a_worker_that_cannot_receive_ends_and_nobody_waits_for_it_to_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs, ours = multiprocessing.Pipe(duplex=False)
+    arrived: Queue[bytes | None] = Queue()
+    monkeypatch.setattr(theirs, "recv_bytes", _no_memory)
+    with pytest.raises(MemoryError):
+        _receive(theirs, arrived)
+    assert arrived.get_nowait() is None
+    with ours, pytest.raises(BrokenPipeError):
+        ours.send([])
+
+
+def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    parent = multiprocessing.get_context("spawn").Process(target=_run, args=([Job(Endless(fifo))],))
+    parent.start()
+    with fifo.open("rb", buffering=0) as held:
+        worker = int(held.read(20))
+        parent.kill()
+        parent.join()
+        has_ended = bool(select.select([held], [], [], 10)[0])
+    if not has_ended:
+        os.kill(worker, signal.SIGKILL)
+    assert has_ended
+
+
+def test_ctrl_c_while_a_worker_starts(pictures: list[Path]) -> None:
+    pool = WorkerPool(CONFIG, 1, [Job(FileBlob(pictures[0]))])
+    handler = signal.getsignal(signal.SIGINT)
+    after_start(pool, lambda _, process: os.kill(process.pid, signal.SIGINT))
+    assert len(flat(pool.results())) == 1
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_run_outside_the_main_thread(pictures: list[Path]) -> None:
+    pool = WorkerPool(CONFIG, 1, [Job(FileBlob(pictures[0]))])
+    with ThreadPoolExecutor(1) as threads:
+        assert len(threads.submit(lambda: flat(pool.results())).result()) == 1
+
+
+def test_a_replacement_that_dies_at_its_start(pictures: list[Path], tmp_path: Path) -> None:
+    jobs = [Job(FileBlob(path)) for path in pictures]
+    expected = flat(Pipeline(CONFIG).run(jobs))
+    jobs[3] = Job(Deadly(pictures[3], tmp_path / "marks", 1))
+    pool = WorkerPool(CONFIG, 1, jobs)
+    after_start(pool, lambda before, process: process.kill() if 0 < before <= FALSE_STARTS else None)
+    assert [same(one) for one in flat(pool.results())] == [same(one) for one in expected]
+
+
+def test_replacements_that_never_start(pictures: list[Path], tmp_path: Path) -> None:
+    pool = WorkerPool(CONFIG, 1, [Job(Deadly(pictures[3], tmp_path / "marks", 1))])
+    tried = []
+
+    def kill(before: int, process: Any) -> None:
+        tried.append(before)
+        if before > 0:
+            process.kill()
+
+    after_start(pool, kill)
+    with pytest.raises(UsageError, match="code -9 before it began"):
+        list(pool.results())
+    assert len(tried) == 1 + FALSE_STARTS + 1
 
 
 def test_jobs_are_taken_a_bounded_number_ahead(pictures: list[Path]) -> None:
@@ -146,3 +268,37 @@ def test_what_is_left_alone_is_not_held_back() -> None:
 
     results = LocalEngine(CONFIG).run(jobs())
     assert all(one is None for one in next(results)) and seen < 200
+
+
+def test_one_picture_does_not_hold_back_all_that_is_done_behind_it(pictures: list[Path]) -> None:
+    seen = 0
+
+    def jobs() -> Iterator[Job | None]:
+        nonlocal seen
+        for place in range(1000):
+            seen += 1
+            yield Job(FileBlob(pictures[0])) if place == 2 else None
+
+    given = []
+    for window in LocalEngine(replace(CONFIG, workers=0)).run(jobs()):
+        given += window
+        assert seen - len(given) <= 2 * MOST_PASSED_BY
+    assert [place for place, one in enumerate(given) if one is not None] == [2] and len(given) == 1000
+
+
+def test_few_pictures_at_a_time_are_many_in_the_end(
+    pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgcompress.dataset.workers.automatic_workers", lambda _: 2)
+    pools = []
+    results = WorkerPool.results
+
+    def watched(pool: WorkerPool) -> Iterator[list[Computed | None]]:
+        pools.append(pool)
+        return results(pool)
+
+    monkeypatch.setattr(WorkerPool, "results", watched)
+    jobs = [job for path in pictures for job in [Job(FileBlob(path)), *[None] * 100]]
+    given = flat(LocalEngine(replace(CONFIG, workers=0)).run(jobs))
+    assert len(pools) == 1
+    assert [same(one) for one in given] == [same(one) for one in flat(Pipeline(CONFIG).run(jobs))]
