@@ -142,6 +142,12 @@ class WorkerPool:
 
     def _hand_out(self) -> None:
         """Gives work to whoever has too little, starting workers as they are needed."""
+        given = list(self._assign())  # all workers start before a large unit has to wait for one of them
+        for worker, unit in given:
+            with suppress(OSError):  # it has died; waiting for it will show
+                worker.jobs.send(list(unit.jobs.values()))
+
+    def _assign(self) -> Iterator[tuple[_Worker, Unit]]:
         for depth in range(QUEUED):
             for place in range(self._most_workers):
                 if place < len(self._workers) and len(self._workers[place].units) > depth:
@@ -153,8 +159,7 @@ class WorkerPool:
                     self._workers.append(self._start())
                 worker = self._workers[min(place, len(self._workers) - 1)]
                 worker.units.append(unit)
-                with suppress(OSError):  # it has died; waiting for it will show
-                    worker.jobs.send(list(unit.jobs.values()))
+                yield worker, unit
 
     def _wait(self) -> None:
         """Takes in what is ready."""
