@@ -279,10 +279,13 @@ def _destination(options: Any) -> Path | None:
     if options.in_place:
         if "destination" in options:
             raise UsageError("--in-place: the results replace the sources, so that there is no DST")
-        if options.backup and Path(options.source).is_dir():
-            source, backup = Path(options.source).resolve(), Path(options.backup).resolve()
-            if backup.is_relative_to(source):
-                raise UsageError(f"--backup: {options.backup} lies inside the source {options.source}")
+        if options.backup:
+            source = Path(options.source)
+            folder = source if source.is_dir() else source.parent
+            sources, backup = folder.resolve(), Path(options.backup).resolve()
+            if backup.is_relative_to(sources) or sources.is_relative_to(backup):
+                message = "and the folder of the sources lie one inside the other"
+                raise UsageError(f"--backup: {options.backup} {message}: {folder}")
         return None
     if options.backup:
         raise UsageError("--backup: it goes with --in-place only; nothing else replaces a source")

@@ -423,11 +423,17 @@ def test_a_selection(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_places_in_place(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = folder / "list.txt"
+    listed.write_text("0.png\n")
     for words, named in (
         ([str(folder)], "DST"),
         ([str(folder), str(tmp_path / "out"), "--in-place"], "no DST"),
         ([str(folder), str(tmp_path / "out"), "--backup", str(tmp_path / "backup")], "--backup"),
-        ([str(folder), "--in-place", "--backup", str(folder / "backup")], "inside the source"),
+        *(
+            ([str(source), "--in-place", "--backup", str(place)], "lie one inside the other")
+            for source in (folder, folder / "0.png", listed)
+            for place in (folder, folder / "backup", tmp_path)
+        ),
     ):
         assert main(["recompress", *words]) == 2
         assert named in error_of(capsys)

@@ -3,12 +3,19 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from imgcompress.dataset.magic import HEAD_BYTES, begins_as_picture
-from imgcompress.dataset.names import SHARD_SUFFIXES, has_image_suffix, output_names
+from imgcompress.dataset.names import (
+    SHARD_SUFFIXES,
+    free_name,
+    has_image_suffix,
+    is_jpeg_name,
+    output_names,
+    output_names_in_place,
+)
 from imgcompress.dataset.selection import Selection
 from imgcompress.errors import UsageError
 from imgcompress.image.write import is_temporary
@@ -18,6 +25,9 @@ STATE_FOLDER = ".imgcompress"
 
 LIST_SUFFIXES = frozenset({".txt", ".lst"})
 """A source of one of these names has the path of a picture or shard in each line."""
+
+ABSOLUTE_FOLDER = "_absolute"
+"""Below a destination: what a list names by absolute paths elsewhere; no other line may lead there."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Entry:
     @property
     def is_shard(self) -> bool:
         """Whether it holds many pictures."""
-        return self.source.suffix.lower() in SHARD_SUFFIXES
+        return _is_shard_name(self.source.name)
 
     @property
     def in_place(self) -> bool:
@@ -63,7 +73,7 @@ class Listing:
 
     Attributes:
         source: a folder, searched recursively without following links to folders; a list, one path a line
-            (relative ones are below the list's folder; outputs of others keep their whole path); or a file.
+            (relative ones are below the list's folder; a line that comes again is skipped); or a file.
         destination: the folder that mirrors the tree; None for the source's own places.
         selection: which of the files; ``limit`` and ``sample`` count pictures, and are the run's business.
         maps: a folder that mirrors the tree with attention maps; None for none.
@@ -115,10 +125,11 @@ class Listing:
             return self._below(self.source, Path())
         if self.is_list:
             return self._listed()
-        return iter([self._entry(self.source, Path(self.source.name), _Names((self.source.name,)))])
+        names = self._names(self.source.parent)
+        return iter([self._named(self.source, Path(self.source.name), names)])
 
     def _below(self, folder: Path, relative: Path) -> Iterator[Entry]:
-        names = _list_folder(folder)
+        names = self._names(folder)
         if names.problem is not None:
             # It becomes a line of the report: reading it fails with the reason.
             place = folder if self.destination is None else self.destination / relative
@@ -131,27 +142,62 @@ class Listing:
                 yield from self._below(folder / name, relative / name)
 
     def _listed(self) -> Iterator[Entry]:
+        names_in = lru_cache(maxsize=16)(self._names)  # of this pass: a later one finds other files
+        seen: set[int] = set()
         with self.source.open(encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 if not (text := line.rstrip("\r\n")).strip():
                     continue
-                path = self.root / text
-                # The name of its output is the one that a run over its whole folder gives it.
-                names = _list_folder_once(path.parent)
-                if path.name not in names.outputs:
-                    names = _Names((path.name,))
-                relative = Path(text).relative_to(Path(text).anchor)
-                yield self._entry(path, relative, names)
+                path = Path(text.replace("\0", "\\0"))
+                relative = self._below_root(path)
+                source = path if relative is None else self.root / relative
+                place = Path(ABSOLUTE_FOLDER, *path.parts[1:]) if relative is None else relative
+                problem = None
+                if "\0" in text:
+                    problem = "a path with a NUL byte"
+                elif relative is not None and relative.as_posix().casefold().split("/")[0] == ABSOLUTE_FOLDER:
+                    problem = f"a path that begins with {ABSOLUTE_FOLDER!r}, the place of absolute ones"
+                # Two of one key would be in flight at once; in place, two ways to one file.
+                same = place if self.destination is not None else _resolved(source.parent) / source.name
+                if (number := hash(os.fspath(same))) in seen:
+                    continue
+                seen.add(number)
+                yield self._named(source, place, names_in(source.parent), problem)
+
+    def _below_root(self, path: Path) -> Path | None:
+        """A listed path as one below the list's folder; None where it leads elsewhere."""
+        if not path.is_absolute():
+            return path
+        for root in (self.root.absolute(), _resolved(self.root)):
+            if path.is_relative_to(root):
+                return path.relative_to(root)
+        return None
+
+    def _names(self, folder: Path) -> "_Names":
+        return _list_folder(folder, in_place=self.destination is None)
+
+    def _named(self, source: Path, relative: Path, names: "_Names", problem: str | None = None) -> Entry:
+        """A file that is named: it may be of any kind. Its output is called as in a run over its folder."""
+        if problem is None and _is_special(source):
+            problem = "not a regular file"
+        if problem is None:
+            return self._entry(source, relative, names.with_one(source.name))
+        copy = source if self.destination is None else self.destination / relative
+        return Entry(relative.as_posix(), source, copy, copy, problem=problem)
 
     def _entry(self, source: Path, relative: Path, names: "_Names") -> Entry:
         is_other = source.name not in names.outputs
         copy = source if self.destination is None else self.destination / relative
         output = copy if is_other else copy.with_name(names.outputs[source.name])
+        if is_jpeg_name(source.name):
+            copy = output
         drawn = None if self.maps is None or is_other else self.maps / f"{relative}.png"
         outputs = [path for path in (None if self.destination is None else output, drawn) if path]
         problem = next(filter(None, (self._problem(source, path) for path in outputs)), None)
         if ".." in relative.parts:
             problem = "a path with '..' has no place below the destination"
+        elif self.destination is None and _is_link(source):
+            problem = "a link is not replaced"
         return Entry(relative.as_posix(), source, output, copy, drawn, problem, is_other)
 
     def _problem(self, source: Path, output: Path) -> str | None:
@@ -180,6 +226,7 @@ class Listing:
                 raise UsageError(f"{self.maps}: maps there could replace outputs in {self.destination}")
 
 
+@dataclass(frozen=True)
 class _Names:
     """The names in one folder.
 
@@ -189,22 +236,23 @@ class _Names:
         problem: why the folder cannot be listed, if so.
     """
 
-    def __init__(
-        self,
-        files: tuple[str, ...],
-        folders: tuple[str, ...] = (),
-        others: frozenset[str] = frozenset(),
-        problem: str | None = None,
-    ) -> None:
-        shards = tuple(name for name in files if Path(name).suffix.lower() in SHARD_SUFFIXES)
-        pictures = [name for name in files if name not in shards]
-        self.outputs = output_names(pictures, (*folders, *shards)) | {name: name for name in shards}
-        self.folders = folders
-        self.others = others
-        self.problem = problem
+    outputs: dict[str, str]
+    folders: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
+    problem: str | None = None
+
+    def with_one(self, name: str) -> "_Names":
+        """The same with a file that is asked for whether or not it is a candidate."""
+        if name in self.outputs:
+            return self
+        output = name
+        if not (is_jpeg_name(name) or _is_shard_name(name)):
+            beside = (*self.outputs, *self.outputs.values(), *self.folders)
+            output = free_name(name, {other.casefold() for other in beside})
+        return replace(self, outputs={name: output})
 
 
-def _list_folder(folder: Path) -> _Names:
+def _list_folder(folder: Path, *, in_place: bool) -> _Names:
     files, folders, others = [], [], []
     try:
         with os.scandir(folder) as found:
@@ -217,18 +265,28 @@ def _list_folder(folder: Path) -> _Names:
                 elif path.is_file() and not is_temporary(path):
                     others.append(item.name)
     except OSError as error:
-        return _Names((), problem=f"{folder}: {error.strerror}")
-    return _Names(tuple(sorted(files)), tuple(folders), frozenset(others))
+        return _Names({}, problem=f"{folder}: {error.strerror}")
+    shards = [name for name in files if _is_shard_name(name)]
+    pictures = sorted(name for name in files if not _is_shard_name(name))
+    name_all = output_names_in_place if in_place else output_names
+    outputs = name_all(pictures, (*folders, *shards)) | {name: name for name in shards}
+    return _Names(outputs, tuple(folders), frozenset(others))
 
 
-_list_folder_once = lru_cache(maxsize=16)(_list_folder)
-_resolved = lru_cache(maxsize=256)(Path.resolve)
+@lru_cache(maxsize=256)
+def _resolved(folder: Path) -> Path:
+    """Without links; unlike ``Path.resolve``, no error where they go in a circle."""
+    return Path(os.path.realpath(folder))
+
+
+def _is_shard_name(name: str) -> bool:
+    return Path(name).suffix.lower() in SHARD_SUFFIXES
 
 
 def _is_candidate(path: Path) -> bool:
     if is_temporary(path):
         return False
-    if has_image_suffix(path.name) or path.suffix.lower() in SHARD_SUFFIXES:
+    if has_image_suffix(path.name) or _is_shard_name(path.name):
         return not _is_special(path)
     return _has_magic_number(path)
 
@@ -237,6 +295,13 @@ def _is_special(path: Path) -> bool:
     """Reading a pipe or a device may never end. A link to nowhere becomes a line of the report."""
     try:
         return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
     except OSError:
         return False
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgcompress.dataset.names import IMAGE_SUFFIXES, JPEG_SUFFIXES, output_names
+from imgcompress.dataset.names import IMAGE_SUFFIXES, JPEG_SUFFIXES, output_names, output_names_in_place
 from imgcompress.dataset.selection import Selection
 from imgcompress.dataset.sources import Listing
 from imgcompress.errors import UsageError
@@ -61,11 +61,18 @@ def test_a_jpegs_suffix_stays(name: str, tmp_path: Path) -> None:
         (["a.b.c.png"], ["a.b.c.jpg"]),
         ([".png.png"], [".png.jpg"]),
         (["a.jpg/x.png", "a.png"], ["a.jpg/x.jpg", "a.png.jpg"]),
+        (["A.jpg", "a.jpg", "a.jpg.png"], ["A.jpg", "a.jpg.jpg.jpg", "a.jpg.jpg"]),
     ],
 )
 def test_clashes(names: list[str], expected: list[str], tmp_path: Path) -> None:
     found = outputs(tree(tmp_path / "in", *names), tmp_path / "out")
     assert [found[name] for name in names] == expected
+
+
+def test_a_jpegs_copy_goes_where_its_output_goes(tmp_path: Path) -> None:
+    entries = list(Listing(tree(tmp_path / "in", "A.jpg", "a.jpg"), tmp_path / "out"))
+    assert [entry.copy.name for entry in entries] == ["A.jpg", "a.jpg.jpg"]
+    assert [entry.copy.name for entry in Listing(tmp_path / "in", None)] == ["A.jpg", "a.jpg"]
 
 
 NAME = st.builds(
@@ -75,14 +82,38 @@ NAME = st.builds(
 )
 
 
-@given(st.lists(NAME, min_size=1, max_size=8, unique_by=str.casefold))
+@given(st.lists(NAME, min_size=1, max_size=8, unique=True))
 def test_no_two_sources_share_a_name(names: list[str]) -> None:
     taken: dict[str, str] = {}
     for name, output in output_names(names).items():
-        for place in {name.casefold(), output.casefold()}:
-            assert place not in taken, (name, output, taken[place])
-            taken[place] = name
+        assert output.casefold() not in taken, (name, output, taken[output.casefold()])
+        taken[output.casefold()] = name
+        others = {other.casefold() for other in names} - {name.casefold()}
+        assert output.casefold() not in others, (name, output)
         assert output == name or output.endswith(".jpg")
+
+
+@given(st.lists(NAME, min_size=1, max_size=8, unique=True), st.data())
+def test_names_in_place_stay_when_a_part_is_done(names: list[str], data: st.DataObject) -> None:
+    whole = output_names_in_place(sorted(names))
+    assert len(set(whole.values())) == len(names)
+    done = data.draw(st.sets(st.sampled_from(names)))
+    left = sorted([*(name for name in names if name not in done), *(whole[name] for name in done)])
+    again = output_names_in_place(left)
+    assert {name: again[name] for name in names if name not in done} == {
+        name: output for name, output in whole.items() if name not in done
+    }
+    assert all(again[whole[name]] == whole[name] for name in done)
+
+
+def test_names_in_place(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png", "b.png", "b.webp", "c.png", "c.webp.jpg", "d.jpeg", "d.png")
+    tree(root, "e.1.png", "e.2.png", "e.txt")
+    tree(root, "f", content=b"GIF89a")
+    assert [entry.output.name for entry in Listing(root, None)] == [
+        "a.jpg", "b.png.jpg", "b.webp.jpg", "c.png.jpg", "c.webp.jpg", "d.jpeg", "d.png.jpg",
+        "e.1.jpg", "e.2.jpg", "f.jpg",
+    ]  # fmt: skip
 
 
 MAGIC = {
@@ -121,6 +152,17 @@ def test_one_file(tmp_path: Path) -> None:
     assert outputs(tmp_path / "in" / "a.png", tmp_path / "in" / "out") == {"a.png": "a.jpg"}
 
 
+def test_one_file_is_named_as_in_its_folder(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.jpg", "a.png", "b.jpg", "b.dat", "c.tar")
+    for name, expected in (("a.png", "a.png.jpg"), ("b.dat", "b.dat.jpg"), ("c.tar", "c.tar")):
+        for place in (None, tmp_path / "out"):
+            (entry,) = Listing(root / name, place)
+            assert entry.output.name == expected
+    tree(root, "b.dat.jpg")
+    (entry,) = Listing(root / "b.dat", tmp_path / "out")
+    assert entry.output.name == "b.dat.jpg.jpg"
+
+
 def test_links(tmp_path: Path) -> None:
     elsewhere = tree(tmp_path / "elsewhere", "x.png", "y.png")
     root = tree(tmp_path / "in", "a.png")
@@ -133,6 +175,10 @@ def test_links(tmp_path: Path) -> None:
     linked = tmp_path / "link"
     linked.symlink_to(root)
     assert list(outputs(linked, tmp_path / "out")) == ["a.png", "file.png", "nowhere.png"]
+    problems = {entry.key: entry.problem for entry in Listing(linked, None)}
+    assert problems == {"a.png": None} | dict.fromkeys(("file.png", "nowhere.png"), "a link is not replaced")
+    (entry,) = Listing(root / "file.png", None)
+    assert entry.problem == "a link is not replaced"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
@@ -141,6 +187,83 @@ def test_a_pipe_is_no_candidate(tmp_path: Path) -> None:
     os.mkfifo(root / "pipe.jpg")
     os.mkfifo(root / "pipe")
     assert list(outputs(root, tmp_path / "out")) == ["a.png"]
+    (root / "list.txt").write_text("pipe.jpg\npipe\na.png\n")
+    for place in (None, tmp_path / "out"):
+        for source, problems in (
+            ("list.txt", ["not a regular file", "not a regular file", None]),
+            ("pipe.jpg", ["not a regular file"]),
+        ):
+            assert [entry.problem for entry in Listing(root / source, place)] == problems
+
+
+def test_odd_lines_of_a_list(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png", "_absolute/b.png", "sub/c.png", content=b"words")
+    (root / "circle").symlink_to(root / "circle")
+    long = "x" * 300 + ".png"
+    lines = (
+        "n\0ul.png",
+        "circle/x.png",
+        ".",
+        "/",
+        "sub",
+        "_Absolute/b.png",
+        "_absolute/b.png",
+        f"{root}/_absolute/b.png",
+        long,
+    )
+    (root / "list.txt").write_text("\n".join((*lines, "a.png")))
+    for place in (None, tmp_path / "out"):
+        entries = {
+            entry.key: entry.problem for entry in Listing(root / "list.txt", place, Selection(min_bytes=1))
+        }
+        assert entries == {
+            "n\\0ul.png": "a path with a NUL byte",
+            "circle/x.png": None,
+            ".": "not a regular file",
+            "_absolute": "not a regular file",
+            "sub": "not a regular file",
+            "_Absolute/b.png": "a path that begins with '_absolute', the place of absolute ones",
+            "_absolute/b.png": "a path that begins with '_absolute', the place of absolute ones",
+            long: None,
+            "a.png": None,
+        }
+
+
+def test_absolute_paths_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tree(tmp_path / "x", "a.png") / "a.png"
+    relative = elsewhere.relative_to("/").as_posix()
+    root = tree(tmp_path / "in", relative, "b.png")
+    (tmp_path / "link").symlink_to(root)
+    (root / "list.txt").write_text(f"{elsewhere}\n{relative}\n{root}/b.png\n")
+    monkeypatch.chdir(tmp_path)
+    for source in (root, tmp_path / "link", Path("in"), Path("link")):
+        entries = list(Listing(source / "list.txt", tmp_path / "out"))
+        assert [entry.key for entry in entries] == [f"_absolute/{relative}", relative, "b.png"]
+        places = [entry.output.relative_to(tmp_path / "out").with_suffix("").as_posix() for entry in entries]
+        assert places == [f"_absolute/{relative[:-4]}", relative[:-4], "b"]
+        assert [entry.source.samefile(path) for entry, path in zip(
+            entries, (elsewhere, root / relative, root / "b.png"), strict=True
+        )] == [True] * 3  # fmt: skip
+
+
+def test_a_line_that_comes_again_is_skipped(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "sub/a.png", "b.png")
+    (root / "way").symlink_to(root / "sub")
+    (root / "list.txt").write_text(f"b.png\nsub/a.png\n./b.png\n{root}/b.png\nway/a.png\n")
+    listing = Listing(root / "list.txt", tmp_path / "out")
+    keys = ["b.png", "sub/a.png", "way/a.png"]
+    assert [[entry.key for entry in listing] for _ in range(2)] == [keys, keys]
+    assert [entry.key for entry in Listing(root / "list.txt", None)] == keys[:2]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_list_is_named_by_what_is_there_now(in_place: bool, tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png")
+    (root / "list.txt").write_text("a.png\n")
+    listing = Listing(root / "list.txt", None if in_place else tmp_path / "out")
+    assert [entry.output.name for entry in listing] == ["a.jpg"]
+    tree(root, "a.webp")
+    assert [entry.output.name for entry in listing] == ["a.png.jpg"]
 
 
 def test_a_folder_that_cannot_be_listed_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,11 +395,11 @@ def test_a_list(tmp_path: Path) -> None:
     entries = list(Listing(root / "list.txt", tmp_path / "out"))
     below = elsewhere.relative_to("/").as_posix()
     assert [entry.key for entry in entries] == [
-        "sub/a.jpg", "b.png", below, "sub/c.tar", "missing.png", "../up.png",
+        "sub/a.jpg", "b.png", f"_absolute/{below}", "sub/c.tar", "missing.png", "../up.png",
     ]  # fmt: skip
     # Named as in a run over the folder, where b.webp claims b.jpg, too.
     assert [entry.output.relative_to(tmp_path / "out").as_posix() for entry in entries[:5]] == [
-        "sub/a.jpg", "b.png.jpg", f"{below[:-4]}.jpg", "sub/c.tar", "missing.jpg",
+        "sub/a.jpg", "b.png.jpg", f"_absolute/{below[:-4]}.jpg", "sub/c.tar", "missing.png.jpg",
     ]  # fmt: skip
     assert [entry.is_shard for entry in entries[:4]] == [False, False, False, True]
     assert "'..'" in (entries[5].problem or "") and not any(entry.problem for entry in entries[:5])
