@@ -153,8 +153,8 @@ def test_a_second_run_does_nothing(folder: Path, tmp_path: Path, monkeypatch: py
         raise AssertionError("a picture was computed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pipeline, "_load", lambda self, job: refuse() if job else original(self, job))
         original = Pipeline._load
+        patch.setattr(Pipeline, "_load", lambda self, job: refuse() if job else original(self, job))
         second = run(folder, out)
     assert sorted(words(second)) == sorted(SECOND)
     assert {r.source: (r.output, r.bytes_out, r.error) for r in second} == {
