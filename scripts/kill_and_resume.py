@@ -59,7 +59,7 @@ def compare(root: Path, options: argparse.Namespace) -> int:
         # Most while pictures are written, some while the run starts.
         is_early = moments.random() < 0.2
         left = (seconds - start) * (1 - killed.progress() / calm.progress())
-        longest = start if is_early else 1.5 * left / (options.kills - number)
+        longest = start if is_early else left / (options.kills - number)
         code, _, after = killed.run(moments.uniform(0, longest), is_early)
         kills += code == -signal.SIGKILL
         files, half = killed.progress(), len(killed.temporary())
