@@ -105,6 +105,25 @@ def record_of(source: str, computed: Computed) -> FileRecord:
     )
 
 
+def placed(record: FileRecord) -> FileRecord:
+    """The record with its output's path from the root, which holds wherever the next run is started."""
+    return record if record.output is None else replace(record, output=place_of(Path(record.output)))
+
+
+def ours_now(entry: Entry, known: Row | None, checksum: str | None, *, is_there: bool) -> tuple[str, ...]:
+    """Checksums of all that may be in an entry's place by our doing.
+
+    Args:
+        entry: the candidate.
+        known: what the ledger knew of it.
+        checksum: of the new output.
+        is_there: whether that is known to be on disk; until then, and after a failure, anything that was
+            there or was about to be may be.
+    """
+    before = known.ours if known is not None and is_of(entry, known) and not is_there else ()
+    return tuple(dict.fromkeys(filter(None, (*before, checksum))))[-MOST_CHECKSUMS:]
+
+
 def back_up(source: Path, content: str, place: Path) -> None:
     """Copies a source that is to be replaced, unless its copy is there.
 
@@ -274,20 +293,17 @@ class Files:
         task, record = result.task, result.record
         entry, known = task.entry, task.found.row
         output = None if result.data is None else result.checksum
-        before = known.ours if known is not None and is_of(entry, known) else ()
-        # What may be on disk: after a failure anything that was there or was about to be.
-        ours = (output,) if confirmed and output is not None else (*before, result.checksum)
-        kept = tuple(dict.fromkeys(checksum for checksum in ours if checksum))[-MOST_CHECKSUMS:]
+        is_there = confirmed and output is not None
         row = Row(
             entry.key,
             place_of(entry.source),
             result.stamp,
             result.content,
             self._history.settings,
-            record if record.output is None else replace(record, output=place_of(Path(record.output))),
+            placed(record),
             output,
             confirmed,
-            kept,
+            ours_now(entry, known, result.checksum, is_there=is_there),
         )
         if not entry.in_place or output is None:
             return row

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imgcompress.compressor import as_picture_error
-from imgcompress.dataset.files import MOST_CHECKSUMS, back_up, check_place, failed_record, record_of
+from imgcompress.dataset.files import back_up, check_place, failed_record, ours_now, placed, record_of
 from imgcompress.dataset.ledger import Row, checksum_of
 from imgcompress.dataset.options import RunOptions
 from imgcompress.dataset.pipeline import Computed, Job, failed
-from imgcompress.dataset.resume import TRANSIENT, Found, History, is_of, left_alone, place_of, stamp_of
+from imgcompress.dataset.resume import TRANSIENT, Found, History, left_alone, place_of, stamp_of
 from imgcompress.dataset.sampling import Chosen
 from imgcompress.dataset.shards import Member, ShardWriter, open_shard
 from imgcompress.dataset.sources import Entry
@@ -248,19 +248,17 @@ class ShardRun:
 
     def _row(self, record: FileRecord, checksum: str | None, *, confirmed: bool, content: str = "") -> Row:
         entry, known = self._entry, self._found.row
-        before = known.ours if known is not None and is_of(entry, known) else ()
-        ours = (checksum,) if confirmed and checksum is not None else (*before, checksum)
-        kept = tuple(dict.fromkeys(value for value in ours if value))[-MOST_CHECKSUMS:]
+        is_there = confirmed and checksum is not None
         return Row(
             entry.key,
             place_of(entry.source),
             self._found.stamp,
             content,
             self._history.settings_for(entry),
-            record,
+            placed(record),
             checksum,
             confirmed,
-            kept,
+            ours_now(entry, known, checksum, is_there=is_there),
             is_shard=True,
         )
 
@@ -279,8 +277,9 @@ class ShardRun:
 
     def _begun(self) -> Row:
         """Says where a temporary file may be left."""
-        output = place_of(self._entry.output)
-        record = FileRecord(str(self._entry.source), output, Status.FAILED, Reason.INTERNAL_ERROR)
+        record = FileRecord(
+            str(self._entry.source), str(self._entry.output), Status.FAILED, Reason.INTERNAL_ERROR
+        )
         return self._row(record, None, confirmed=False)
 
     def _note(self, rows: list[Row], *, afresh: bool = True) -> None:
