@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imgcompress.dataset.pipeline import Engine
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
-SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--jpeg.mark=false"}
+SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--mark=false"}
 
 
 class _Parser(ArgumentParser):

@@ -132,7 +132,7 @@ class Compressor:
         self._encoder = TargetEncoder(config, self.device)
         self._verifier = Verifier(config, self.device)
         self.buffers = self._encoder.encoder.buffers
-        self._mark = [mark_segment(__version__, config.digest())] if config.jpeg.mark else []
+        self._mark = [mark_segment(__version__, config.digest())] if config.mark else []
 
     def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]:
         """Recompresses pictures of any sizes; those of one layout go through the stages together.
@@ -177,7 +177,7 @@ class Compressor:
     def _prepare(self, index: int, source: Source) -> _Job:
         """Decides how a picture is coded, or raises the reason why it is not."""
         picture = source.picture
-        if picture.jpeg is not None and picture.jpeg.marked and not self.config.again:
+        if picture.marked and not self.config.again:
             raise PictureError(Reason.ALREADY_OURS, "this tool made the file")
         if picture.keep is not None:
             raise PictureError(*picture.keep)

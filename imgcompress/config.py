@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from imgcompress.errors import UsageError
 
+Format = Literal["jpeg", "webp", "avif", "png", "auto"]
 StripMode = Literal["none", "thumbnail", "gps", "all"]
 VerifyMode = Literal["auto", "decode", "ssim", "vgg"]
 Normalization = Literal["unit", "divisive", "none"]
@@ -51,11 +52,54 @@ class JpegConfig:
 
     Attributes:
         progressive: pass the file through lossless progressive optimization (optimal scans).
-        mark: leave a note of a few bytes by which our own files are recognized and left alone.
     """
 
     progressive: bool = True
-    mark: bool = True
+
+
+@dataclass(frozen=True)
+class WebpConfig:
+    """How WebP files are coded. Lossy ones have chroma at half size (4:2:0) and 8 bits a channel.
+
+    Attributes:
+        lossless: keep every pixel; no target is searched for.
+        near_lossless: 0 (most is changed) to 100 (off): lets lossless coding change pixels a little.
+        alpha_quality: 0 to 100: below 100 alpha is coded with loss.
+        method: effort, 0 (fastest) to 6.
+    """
+
+    lossless: bool = False
+    near_lossless: int = 100
+    alpha_quality: int = 100
+    method: int = 4
+
+    def __post_init__(self) -> None:
+        for key in ("near_lossless", "alpha_quality"):
+            value = getattr(self, key)
+            _require(0 <= value <= 100, f"webp.{key}", value, "an integer from 0 to 100")
+        _require(0 <= self.method <= 6, "webp.method", self.method, "an integer from 0 to 6")
+        off = self.lossless or self.near_lossless == 100
+        _require(off, "webp.near_lossless", self.near_lossless, "100, or webp.lossless: true beside it")
+
+
+@dataclass(frozen=True)
+class AvifConfig:
+    """How AVIF files are coded.
+
+    Attributes:
+        codec: the AV1 encoder for 8 bits; deeper pictures are always coded by aom.
+        speed: 0 (smallest files) to 10.
+        bit_depth: 8, 10 or 12 bits a channel; auto: the source's, 12 for 16.
+    """
+
+    codec: Literal["aom", "svt", "rav1e"] = "aom"
+    speed: int = 6
+    bit_depth: int | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.speed <= 10, "avif.speed", self.speed, "an integer from 0 to 10")
+        expected = "8, 10, 12 or auto (AV1 ends at 12 bits a channel; format: png keeps 16)"
+        _require(self.bit_depth in (8, 10, 12, "auto"), "avif.bit_depth", self.bit_depth, expected)
 
 
 @dataclass(frozen=True)
@@ -234,6 +278,8 @@ class Config:
     """All settings of a run.
 
     Attributes:
+        format: of the results; auto makes jpeg, webp and avif (and png where nothing else holds the picture),
+            and takes the smallest that meets the target. png is lossless.
         quality: 1 (smallest) to 100: stands for the SSIMULACRA2 that libjpeg-turbo gives the Kodak pictures
             at that number, on average (``quantization.scale``). With ``quantization.tables: ijg`` it scales
             the tables, as in libjpeg.
@@ -252,12 +298,14 @@ class Config:
         min_score: no result has a lower SSIMULACRA2; null for no limit.
         min_savings: percent of a source's bytes that a result must save to be worth its loss.
         max_pixels: larger pictures are kept as they are; null for no limit.
+        mark: leave a note of a few bytes by which our own files are recognized and left alone.
         again: compress also what this tool has compressed before.
         verify: what every output must pass before it is written: ``decode`` (opens elsewhere, right size),
             ``ssim`` or ``vgg`` (in addition at least as similar as the floor); auto: vgg on CUDA, else ssim.
         strip: which metadata is left out. The EXIF thumbnail, which shows the old picture, always is.
     """
 
+    format: Format = "jpeg"
     quality: int = 75
     subsampling: Literal["auto", "444", "422", "420"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -271,11 +319,14 @@ class Config:
     min_score: float | None = None
     min_savings: float = 0.0
     max_pixels: int | None = None
+    mark: bool = True
     again: bool = False
     verify: VerifyMode = "auto"
     strip: StripMode = "none"
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     jpeg: JpegConfig = field(default_factory=JpegConfig)
+    webp: WebpConfig = field(default_factory=WebpConfig)
+    avif: AvifConfig = field(default_factory=AvifConfig)
     quantization: QuantizationConfig = field(default_factory=QuantizationConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

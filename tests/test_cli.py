@@ -396,7 +396,7 @@ def test_kodak_as_libjpeg_does_it(shared: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = [
         "--quality=75", "--quantization.tables=ijg", "--quantization.dead-zone=none",
-        "--jpeg.progressive=false", "--jpeg.mark=false",
+        "--jpeg.progressive=false", "--mark=false",
         "--verify=decode", "--device=cpu",
     ]  # fmt: skip
     picture = sorted((shared / "photos" / "kodak").iterdir())[0]

@@ -87,7 +87,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("limits:\n  batch_megapixels: .inf", "limits.batch_megapixels"),
         ("limits:\n  in_flight_megapixels: .nan", "limits.in_flight_megapixels"),
         ("jpeg:\n  progressive: maybe", "jpeg.progressive"),
-        ("jpeg:\n  mark: null", "jpeg.mark"),
+        ("mark: null", "mark"),
         ("quantization:\n  tables: mozjpeg", "quantization.tables"),
         ("quantization:\n  dead_zone_threshold: 0.4", "quantization.dead_zone_threshold"),
         ("quantization:\n  dead_zone_slope: -1", "quantization.dead_zone_slope"),

@@ -45,7 +45,6 @@ class JpegSource:
         subsampling: "444", "422", "440", "420", "gray", or "other" for layouts we do not write.
         tables: one quantization table per component, natural (row-major) order, integer steps.
         progressive: whether the frame is progressive.
-        marked: whether this tool wrote the file before.
         coefficients: the stored quantized coefficients, natural order, one int16 tensor
             ``[down, across, 8, 8]`` per component, without padding blocks; None where they cannot be read.
     """
@@ -53,7 +52,6 @@ class JpegSource:
     subsampling: str
     tables: Int[Tensor, "components 8 8"]
     progressive: bool
-    marked: bool = False
     coefficients: tuple[Tensor, ...] | None = None
 
 
@@ -69,6 +67,7 @@ class Picture:
         metadata: what travels beside the pixels.
         jpeg: how the source was coded if it is a JPEG, else None.
         frames: how many pictures the file holds; the pixels are the first one's.
+        marked: whether this tool wrote the file before.
         keep: why the file is to stay as it is although nothing is wrong with it, and that as a sentence; None
             where it may be coded anew. Pixels that are not read are stood in for by a single black one.
     """
@@ -80,6 +79,7 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
     jpeg: JpegSource | None = None
     frames: int = 1
+    marked: bool = False
     keep: tuple[Reason, str] | None = None
 
     @property

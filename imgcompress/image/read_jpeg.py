@@ -46,13 +46,20 @@ def read_jpeg(data: bytes, size: Probe) -> Picture:
         header.subsampling,
         header.tables,
         header.progressive,
-        made_by_us(header),
         read_coefficients(data, header),
     )
     keep = None
     if _has_gain_map(header):
         keep = Reason.GAIN_MAP, "the file holds a gain map for brighter displays"
-    return Picture(planes(samples), "jpeg", metadata=metadata, jpeg=source, frames=size.frames, keep=keep)
+    return Picture(
+        planes(samples),
+        "jpeg",
+        metadata=metadata,
+        jpeg=source,
+        frames=size.frames,
+        marked=made_by_us(header),
+        keep=keep,
+    )
 
 
 def _other_process(data: bytes, header: JpegHeader) -> tuple[Reason, str] | None:

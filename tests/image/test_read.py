@@ -234,9 +234,10 @@ def test_png_interlaced() -> None:
 
 def test_the_source_jpeg_is_described(photo: torch.Tensor) -> None:
     data = save(crop(photo), "JPEG", quality=60, subsampling=2, progressive=True)
-    source = read_picture(data).jpeg
+    picture = read_picture(data)
+    source = picture.jpeg
     assert source is not None
-    assert (source.subsampling, source.progressive, source.marked) == ("420", True, False)
+    assert (source.subsampling, source.progressive, picture.marked) == ("420", True, False)
     assert torch.equal(source.tables, parse_jpeg(data).tables)
     assert source.coefficients is not None and len(source.coefficients) == 3
 

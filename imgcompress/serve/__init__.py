@@ -1,0 +1,1 @@
+"""The service: pictures over HTTP."""
