@@ -297,6 +297,8 @@ class Config:
         max_bytes: no result is larger; null for no limit.
         min_score: no result has a lower SSIMULACRA2; null for no limit.
         min_savings: percent of a source's bytes that a result must save to be worth its loss.
+        convert: every picture becomes one of ``format``, though the source be smaller or the target be missed;
+            what the format cannot hold is kept all the same.
         max_pixels: larger pictures are kept as they are; null for no limit.
         mark: leave a note of a few bytes by which our own files are recognized and left alone.
         again: compress also what this tool has compressed before.
@@ -318,6 +320,7 @@ class Config:
     max_bytes: int | None = None
     min_score: float | None = None
     min_savings: float = 0.0
+    convert: bool = False
     max_pixels: int | None = None
     mark: bool = True
     again: bool = False

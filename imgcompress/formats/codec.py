@@ -1,18 +1,8 @@
 """What an encoder of some library must be able to do to be searched for a target."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from torch import Tensor
-
-from imgcompress.image.picture import Picture
-from imgcompress.shapes import Shaped
-
-
-class Decoded(NamedTuple):
-    """What another decoder makes of a file: as :class:`Picture` has it."""
-
-    pixels: Shaped[Tensor, "channels height width"]
-    alpha: Shaped[Tensor, "height width"] | None
+from imgcompress.image.picture import Decoded, Picture
 
 
 class Codec(Protocol):

@@ -1,6 +1,7 @@
 """A decoded picture with everything its file said about it."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -55,6 +56,13 @@ class JpegSource:
     coefficients: tuple[Tensor, ...] | None = None
 
 
+class Decoded(NamedTuple):
+    """What a result looks like: pixels and alpha as :class:`Picture` has them."""
+
+    pixels: Shaped[Tensor, "channels height width"]
+    alpha: Shaped[Tensor, "height width"] | None = None
+
+
 @dataclass(frozen=True)
 class Picture:
     """Decoded pixels on the CPU, as stored (EXIF orientation not applied).
@@ -81,6 +89,11 @@ class Picture:
     frames: int = 1
     marked: bool = False
     keep: tuple[Reason, str] | None = None
+
+    @property
+    def decoded(self) -> Decoded:
+        """What it looks like, without what the file said beside that."""
+        return Decoded(self.pixels, self.alpha)
 
     @property
     def height(self) -> int:
