@@ -297,7 +297,7 @@ class Config:
         max_bytes: no result is larger; null for no limit.
         min_score: no result has a lower SSIMULACRA2; null for no limit.
         min_savings: percent of a source's bytes that a result must save to be worth its loss.
-        convert: every picture becomes one of ``format``, though the source be smaller or the target be missed;
+        convert: every picture becomes one of ``format``, even if the source is smaller or the target missed;
             what the format cannot hold is kept all the same.
         max_pixels: larger pictures are kept as they are; null for no limit.
         mark: leave a note of a few bytes by which our own files are recognized and left alone.
