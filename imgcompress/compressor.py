@@ -1,7 +1,7 @@
 """Pictures in, outcomes out: encode, open again, measure, fall back to the source where that is better."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,19 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imgcompress import __version__
+from imgcompress.backends.attempt import Attempt, Backend, Source
+from imgcompress.backends.codec import CodecBackend
+from imgcompress.backends.jpeg import JpegBackend
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason, UsageError
-from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progressive
-from imgcompress.formats.jpeg.markers import jfif, metadata_segments
-from imgcompress.image.jpeg_file import mark_segment
+from imgcompress.faults import as_picture_error
+from imgcompress.formats.avif import AvifCodec
+from imgcompress.formats.codec import Codec
+from imgcompress.formats.jpeg.lossless import optimize_losslessly
+from imgcompress.formats.png import PngCodec
+from imgcompress.formats.webp import WebpCodec
+from imgcompress.image.buffers import BufferPool
 from imgcompress.image.metadata import strip
-from imgcompress.image.picture import Picture
+from imgcompress.image.picture import Decoded
 from imgcompress.image.strip_file import STRIPPABLE, strip_file
-from imgcompress.layout import Layout, choose_layout
 from imgcompress.records import Status
-from imgcompress.search import Encoded, TargetEncoder
+from imgcompress.track import Goal
 from imgcompress.verify import Verdict, Verifier, decode_again
+
+__all__ = ["KEPT_REASONS", "Compressor", "Outcome", "Source", "as_picture_error", "find_device"]
 
 KEPT_REASONS = frozenset(
     {
@@ -45,14 +52,6 @@ KEPT_REASONS = frozenset(
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file's bytes and what was decoded from them."""
-
-    data: bytes
-    picture: Picture
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How one picture ended.
 
@@ -62,7 +61,7 @@ class Outcome:
         format: the output's format, the source's when it failed, None where that is unknown.
         scores: what the verification measured.
         settings: what the encoder was asked for and chose.
-        seconds: time spent; a batch's shared stages are divided evenly among its pictures.
+        seconds: time spent; what a batch shares is divided evenly among its pictures.
         error: a sentence when it failed, or was kept for a kind that is only copied.
     """
 
@@ -77,271 +76,210 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A picture that is to be encoded, with its place in the caller's list.
+class _Judged:
+    """An attempt after its verification.
 
     Attributes:
-        header, trailer: what stands before and behind the coded picture.
-        encodes, seconds: what an earlier try with another sampling has cost.
+        attempt: with all its scores.
+        accepted: whether it is near enough to the source to be written at all.
+        fault: why it is not to be taken; None where nothing is wrong with it.
     """
 
-    index: int
-    source: Source
-    layout: Layout
-    header: bytes
-    trailer: bytes = b""
-    encodes: int = 0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """An encoded picture.
-
-    Attributes:
-        encoded: what the search came up with.
-        data: the file as it would be written.
-        pixels: what another decoder shows.
-        lossless: the source JPEG coded again without loss, where there is one.
-        seconds: time spent so far.
-    """
-
-    encoded: Encoded
-    data: bytes
-    pixels: Tensor
-    lossless: bytes | None
-    seconds: float
+    attempt: Attempt
+    accepted: bool
+    fault: PictureError | None
 
 
 class Compressor:
     """Recompresses pictures with one set of settings. Not for use from several threads at once.
 
-    The padded batch (pinned memory on CUDA) and its float copy are kept between batches; ``buffers`` counts.
+    For JPEG the padded batch (pinned memory on CUDA) and its float copy are kept between batches;
+    ``buffers`` counts.
 
     Args:
         config: all settings.
+        distance: the perceptual distance, loaded, for targets and verification; None to load the one that
+            the settings name where it is needed.
 
     Raises:
-        UsageError: the device asked for, or a model's file, is not there.
+        UsageError: the device asked for, or a model's file, is not there, or settings exclude one another.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, distance: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
         self.config = config
         self.device = find_device(config.device)
-        self._batch_megapixels = config.limits.batch_megapixels
-        self._encoder = TargetEncoder(config, self.device)
-        self._verifier = Verifier(config, self.device)
-        self.buffers = self._encoder.encoder.buffers
-        self._mark = [mark_segment(__version__, config.digest())] if config.mark else []
+        self._goal = Goal.of(config)
+        self._backends = _backends(config, self.device, distance)
+        self._verifier = Verifier(config, self.device, distance)
+
+    @property
+    def buffers(self) -> BufferPool | None:
+        """Those of the JPEG stages; None where no JPEG is made."""
+        made = [backend.buffers for backend in self._backends if isinstance(backend, JpegBackend)]
+        return made[0] if made else None
 
     def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]:
-        """Recompresses pictures of any sizes; those of one layout go through the stages together.
+        """Recompresses pictures of any sizes, in each format that the settings ask for.
 
         Args:
             sources: pictures; how many are in memory at once is the caller's choice.
-            pool: packs and decodes the results while the next batch is computed.
+            pool: encodes, packs and decodes while the next batch is computed.
 
         Returns:
             One outcome a source, in order. Nothing is raised for a single picture.
         """
-        outcomes: dict[int, Outcome] = {}
-        jobs: list[_Job] = []
-        for index, source in enumerate(sources):
-            try:
-                jobs.append(self._prepare(index, source))
-            except Exception as error:  # a fault with one picture must not end the run
-                outcomes[index] = self._without_encoding(source, as_picture_error(error))
-        packing: list[tuple[_Job, Future[_Packed]]] = []
-        for job, encoded in self._encode_all(jobs):
-            if isinstance(encoded, PictureError):
-                outcomes[job.index] = self._without_encoding(job.source, encoded)
-            else:
-                packing.append((job, pool.submit(self._pack, job, *encoded)))
-        packed: list[tuple[_Job, _Packed]] = []
-        for job, future in packing:
-            try:
-                packed.append((job, future.result()))
-            except Exception as error:
-                outcomes[job.index] = self._without_encoding(job.source, as_picture_error(error))
-        started = time.perf_counter()
-        verdicts = self._judge(packed)
-        share = (time.perf_counter() - started) / max(1, len(packed))
-        for (job, result), verdict in zip(packed, verdicts, strict=True):
-            if isinstance(verdict, PictureError):
-                outcome = self._without_encoding(job.source, verdict)
-            else:
-                outcome = self._choose(job, result, verdict)
-            outcomes[job.index] = replace(outcome, seconds=result.seconds + share)
-        return [outcomes[index] for index in range(len(sources))]
+        refused = [self._refusal(source) for source in sources]
+        attempts: list[list[Attempt | PictureError]] = [
+            [] if reason is None else [reason] for reason in refused
+        ]
+        for backend in self._backends:
+            taken = []
+            for index, source in enumerate(sources):
+                if refused[index] is None:
+                    try:
+                        backend.refuse(source.picture)
+                        taken.append(index)
+                    except Exception as error:  # a fault with one picture must not end the run
+                        attempts[index].append(as_picture_error(error))
+            made = _attempt(backend, [sources[index] for index in taken], pool)
+            for index, attempt in zip(taken, made, strict=True):
+                attempts[index].append(attempt)
+        lossless = [
+            pool.submit(self._lossless, source)
+            if source.picture.jpeg is not None and any(isinstance(each, Attempt) for each in tried)
+            else None
+            for source, tried in zip(sources, attempts, strict=True)
+        ]
+        judged = self._judge_all(sources, attempts)
+        return [
+            self._outcome(source, tried, verdicts, future)
+            for source, tried, verdicts, future in zip(sources, attempts, judged, lossless, strict=True)
+        ]
 
-    def _prepare(self, index: int, source: Source) -> _Job:
-        """Decides how a picture is coded, or raises the reason why it is not."""
+    def _refusal(self, source: Source) -> PictureError | None:
+        """Why a picture is not coded whatever the format; None where it is."""
         picture = source.picture
         if picture.marked and not self.config.again:
-            raise PictureError(Reason.ALREADY_OURS, "this tool made the file")
+            return PictureError(Reason.ALREADY_OURS, "this tool made the file")
         if picture.keep is not None:
-            raise PictureError(*picture.keep)
+            return PictureError(*picture.keep)
         most = self.config.max_pixels
         if most is not None and picture.height * picture.width > most:
-            raise PictureError(Reason.MAX_PIXELS, f"the picture has more than {most} pixels")
+            return PictureError(Reason.MAX_PIXELS, f"the picture has more than {most} pixels")
         if picture.frames > 1:
             several = picture.format in ("jpeg", "tiff")
             reason = Reason.SEVERAL_PICTURES if several else Reason.ANIMATED
-            raise PictureError(reason, f"the file holds {picture.frames} pictures")
-        if picture.alpha is not None:
-            raise PictureError(Reason.ALPHA, "JPEG has no alpha channel")
-        if picture.bit_depth > 8:
-            raise PictureError(Reason.DEEP_COLOR, f"JPEG cannot hold {picture.bit_depth} bits a channel")
-        layout = choose_layout(picture, self.config.subsampling, self._encoder.nominal_score, self.device)
-        metadata = strip(picture.metadata, self.config.strip)
-        header = jfif(metadata.density) + metadata_segments(metadata, self._mark)
-        return _Job(index, source, layout, header, metadata.trailer)
-
-    def _batches(self, jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
-        """Groups by layout, at most ``batch_size`` pictures and as many pixels as fit together."""
-        groups: dict[Layout, list[_Job]] = {}
-        for job in jobs:
-            groups.setdefault(job.layout, []).append(job)
-        for layout, group in groups.items():
-            megapixels = layout.padded_size[0] * layout.padded_size[1] / 1e6
-            start = 0
-            while start < len(group):
-                # Asked anew each time: memory may have run out meanwhile.
-                fitting = max(1, int(self._batch_megapixels / megapixels))
-                size = min(self.config.batch_size, fitting)
-                yield group[start : start + size]
-                start += size
-
-    def _encode(self, batch: Sequence[_Job]) -> list[tuple[Encoded, float] | PictureError]:
-        """Each picture's encoding and its seconds; a batch that fails is tried again in halves.
-
-        What did not fit into memory is remembered: no later batch is larger than the halves.
-        """
-        started = time.perf_counter()
-        pictures = [job.source.picture for job in batch]
-        try:
-            results = self._encoder.encode(pictures, batch[0].layout, [job.header for job in batch])
-        except Exception as error:
-            failure = as_picture_error(error)
-        else:
-            seconds = (time.perf_counter() - started) / len(batch)
-            return [(result, seconds) for result in results]
-        # Outside of the handler, as the error's traceback holds the batch's tensors.
-        if len(batch) == 1:
-            return [failure]
-        half = (len(batch) + 1) // 2
-        if failure.reason is Reason.OUT_OF_MEMORY:
-            height, width = batch[0].layout.padded_size
-            self._batch_megapixels = min(self._batch_megapixels, half * height * width / 1e6)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return [*self._encode(batch[:half]), *self._encode(batch[half:])]
-
-    def _encode_all(
-        self, jobs: Sequence[_Job]
-    ) -> Iterator[tuple[_Job, tuple[Encoded, float] | PictureError]]:
-        """Encodes batch after batch; what misses its target with subsampled chroma comes again without."""
-        while jobs:
-            again: list[_Job] = []
-            for batch in self._batches(jobs):
-                for job, encoded in zip(batch, self._encode(batch), strict=True):
-                    if not isinstance(encoded, PictureError) and self._needs_full_chroma(job, encoded[0]):
-                        layout = choose_layout(job.source.picture, "444", self._encoder.nominal_score)
-                        again.append(
-                            replace(job, layout=layout, encodes=encoded[0].encodes, seconds=encoded[1])
-                        )
-                    else:
-                        yield job, encoded
-            jobs = again
-
-    def _needs_full_chroma(self, job: _Job, encoded: Encoded) -> bool:
-        """Whether subsampled chroma, chosen by us, may be what kept a picture from its target."""
-        if encoded.fault is None:
-            return False
-        chosen = self.config.subsampling == "auto" and not job.layout.on_source_grid
-        subsampled = job.layout.sampling.name not in ("444", "gray")
-        return chosen and subsampled and encoded.fault.reason is Reason.TARGET_UNREACHABLE
-
-    def _pack(self, job: _Job, encoded: Encoded, seconds: float) -> _Packed:
-        """Chooses the scans, opens the result with another decoder; runs in the pool."""
-        started = time.perf_counter()
-        data = pack_progressive(encoded.data) if self.config.jpeg.progressive else encoded.data
-        data += job.trailer
-        if job.trailer and self.config.max_bytes is not None and len(data) > self.config.max_bytes:
-            message = f"{len(job.trailer)} bytes behind the picture leave too little of max_bytes"
-            raise PictureError(Reason.LIMITS_CONFLICT, message)
-        pixels = decode_again(data)
-        lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
-        seconds += job.seconds + time.perf_counter() - started
-        return _Packed(encoded, data, pixels, lossless, seconds)
+            return PictureError(reason, f"the file holds {picture.frames} pictures")
+        return None
 
     def _lossless(self, source: Source) -> bytes | None:
         """The source JPEG coded again, its pixels checked to be identical."""
         metadata = strip(source.picture.metadata, self.config.strip)
         data = optimize_losslessly(source.data, metadata)
-        return data if torch.equal(decode_again(data), source.picture.pixels) else None
+        return data if torch.equal(decode_again(data).pixels, source.picture.pixels) else None
 
-    def _judge(self, results: Sequence[tuple[_Job, _Packed]]) -> list[Verdict | PictureError]:
-        """What the verification says of each result; if it breaks down, it is tried again one by one."""
+    def _judge_all(
+        self, sources: Sequence[Source], attempts: Sequence[Sequence[Attempt | PictureError]]
+    ) -> list[list[_Judged]]:
+        """The attempts at each picture, verified."""
+        started = time.perf_counter()
+        made = [
+            (index, attempt)
+            for index, tried in enumerate(attempts)
+            for attempt in tried
+            if isinstance(attempt, Attempt)
+        ]
+        verified = self._judge([(sources[index], attempt) for index, attempt in made])
+        share = (time.perf_counter() - started) / max(1, len(made))
+        judged: list[list[_Judged]] = [[] for _ in sources]
+        for (index, attempt), each in zip(made, verified, strict=True):
+            timed = replace(each.attempt, seconds=attempt.seconds + share)
+            judged[index].append(replace(each, attempt=timed))
+        return judged
+
+    def _judge(self, results: Sequence[tuple[Source, Attempt]]) -> list[_Judged]:
+        """Measures results against their sources; if that breaks down, it is tried again one by one."""
         try:
-            return [
-                *self._verifier.judge(
-                    [job.source.picture.pixels for job, _ in results],
-                    [result.pixels for _, result in results],
-                )
-            ]
+            verdicts = self._verifier.judge(
+                [source.picture.decoded for source, _ in results],
+                [attempt.decoded for _, attempt in results],
+            )
+            return [_judged(*result, verdict) for result, verdict in zip(results, verdicts, strict=True)]
         except Exception as error:
             failure = as_picture_error(error)
         if len(results) == 1:
-            return [failure]
-        return [verdict for result in results for verdict in self._judge([result])]
+            return [_Judged(results[0][1], False, failure)]
+        return [judged for result in results for judged in self._judge([result])]
 
-    def _choose(self, job: _Job, packed: _Packed, verdict: Verdict) -> Outcome:
-        """Takes the encoded picture if it passed and is the smallest, else what the source can become."""
-        source = job.source
-        said = self._said(job, packed.encoded)
-        said["scores"] = said["scores"] | verdict.scores
-        if packed.encoded.fault is not None:
-            error = self._as_seen_from(source, packed.encoded.fault)
-            return replace(self._without_encoding(source, error, packed.lossless), **said)
-        if not verdict.accepted:
-            error = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
-            outcome = self._without_encoding(source, error, packed.lossless)
-            return replace(outcome, **said)
-        smallest = min(len(source.data), len(packed.lossless or source.data))
+    def _outcome(
+        self,
+        source: Source,
+        tried: Sequence[Attempt | PictureError],
+        judged: Sequence[_Judged],
+        coded_again: "Future[bytes | None] | None",
+    ) -> Outcome:
+        """Takes the smallest encoding that passed if that is smaller, else what the source can become."""
+        if not judged:
+            # Of several formats the last one holds most.
+            errors = [each for each in tried if isinstance(each, PictureError)]
+            return self._without_encoding(source, errors[-1])
+        seconds = sum(each.attempt.seconds for each in judged)
+        try:
+            lossless = None if coded_again is None else coded_again.result()
+        except Exception as error:
+            return replace(self._without_encoding(source, as_picture_error(error)), seconds=seconds)
+        chosen = self._choose(source, judged)
+        attempt, fault = chosen.attempt, chosen.fault
+        settings = attempt.settings
+        if len(self._backends) > 1:
+            costs = {each.attempt.format: len(each.attempt.data) for each in judged if each.fault is None}
+            settings = settings | {"costs": costs}
+        said: dict[str, Any] = {"scores": attempt.scores, "settings": settings, "seconds": seconds}
+        reason = Reason.SMALLER
+        if fault is None:
+            fault = self._not_smaller(source, attempt, lossless)
+        else:
+            fault = self._as_seen_from(source, fault)
+        if fault is not None and chosen.accepted and self._is_conversion(source, attempt, fault):
+            fault, reason = None, Reason.CONVERTED
+        if fault is not None:
+            return replace(self._without_encoding(source, fault, lossless), **said)
+        return Outcome(Status.RECOMPRESSED, reason, attempt.data, attempt.format, **said)
+
+    def _choose(self, source: Source, judged: Sequence[_Judged]) -> _Judged:
+        """The smallest without a fault; else, where one must be taken, the one that went furthest."""
+        fit = [each for each in judged if each.fault is None]
+        if fit:
+            return min(fit, key=lambda each: len(each.attempt.data))
+        convertible = [
+            each
+            for each in judged
+            if each.accepted and each.fault and self._is_conversion(source, each.attempt, each.fault)
+        ]
+        return max(convertible, key=lambda each: len(each.attempt.data), default=judged[0])
+
+    def _is_conversion(self, source: Source, attempt: Attempt, fault: PictureError) -> bool:
+        """Whether a result is to be taken for its format."""
+        of_another = attempt.format != source.picture.format
+        return self.config.convert and of_another and fault.reason in _CONVERTED_ALL_THE_SAME
+
+    def _not_smaller(self, source: Source, attempt: Attempt, lossless: bytes | None) -> PictureError | None:
+        """Why a faultless encoding is not worth taking; None where it is."""
+        smallest = min(len(source.data), len(lossless or source.data))
         # A JPEG whose coefficients all survived has not been recompressed, and need not carry the mark.
-        is_jpeg = source.picture.jpeg is not None
-        unchanged = is_jpeg and torch.equal(packed.pixels, source.picture.pixels)
-        saved = 100 * (1 - len(packed.data) / len(source.data))
-        if unchanged or len(packed.data) >= smallest or saved < self.config.min_savings:
-            error = PictureError(Reason.NOT_SMALLER, "the result is not smaller, or not by enough")
-            return replace(self._without_encoding(source, error, packed.lossless), **said)
-        return Outcome(Status.RECOMPRESSED, Reason.SMALLER, packed.data, "jpeg", **said)
+        is_jpeg = attempt.format == "jpeg" and source.picture.jpeg is not None
+        unchanged = is_jpeg and torch.equal(attempt.decoded.pixels, source.picture.pixels)
+        saved = 100 * (1 - len(attempt.data) / len(source.data))
+        if unchanged or len(attempt.data) >= smallest or saved < self.config.min_savings:
+            return PictureError(Reason.NOT_SMALLER, "the result is not smaller, or not by enough")
+        return None
 
     def _as_seen_from(self, source: Source, fault: PictureError) -> PictureError:
         """A source JPEG is itself as good a JPEG as was asked for: what is missing is a smaller one."""
-        is_met = source.picture.jpeg is not None and not self._encoder.target.metric.is_size
+        is_met = source.picture.jpeg is not None and not self._goal.target.metric.is_size
         if is_met and fault.reason is Reason.TARGET_UNREACHABLE:
             return PictureError(Reason.NOT_SMALLER, f"{fault}; only the source itself is as good as that")
         return fault
-
-    def _said(self, job: _Job, encoded: Encoded) -> dict[str, Any]:
-        """What the report says of an encoding: its scores, and what was asked for and chosen."""
-        target = self._encoder.target
-        settings = {
-            "quality": self.config.quality,
-            "target": f"{target.metric.name}={target.value:g}",
-            "encodes": job.encodes + encoded.encodes,
-            "subsampling": job.layout.sampling.name,
-            "tables": self.config.quantization.tables,
-            "dead_zone": self.config.quantization.dead_zone,
-            "rounds": self.config.loop.rounds,
-            "on_source_grid": job.layout.on_source_grid,
-        }
-        return {
-            "scores": {name: round(value, 6) for name, value in encoded.scores.items()},
-            "settings": settings,
-        }
 
     def _without_encoding(
         self, source: Source, error: PictureError, lossless: bytes | None = None
@@ -373,14 +311,61 @@ class Compressor:
         return Outcome(Status.KEPT, error.reason, source.data, picture.format, error=note)
 
 
-def as_picture_error(error: Exception) -> PictureError:
-    """What an error of any kind says about the picture at hand; the others go on."""
-    if isinstance(error, PictureError):
-        return error
-    # Without memory on the CPU torch raises a plain RuntimeError.
-    no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-    reason = Reason.OUT_OF_MEMORY if no_memory else Reason.INTERNAL_ERROR
-    return PictureError(reason, f"{type(error).__name__}: {error}")
+_CONVERTED_ALL_THE_SAME = frozenset({Reason.NOT_SMALLER, Reason.TARGET_UNREACHABLE})
+
+
+def _judged(source: Source, attempt: Attempt, verdict: Verdict) -> _Judged:
+    said = {name: round(value, 6) for name, value in attempt.scores.items()} | verdict.scores
+    fault, accepted = attempt.fault, verdict.accepted
+    if attempt.must_equal and not _is_same(attempt.decoded, source.picture.decoded):
+        accepted = False
+    if fault is None and not accepted:
+        fault = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
+    return _Judged(replace(attempt, scores=said), accepted, fault)
+
+
+def _is_same(result: Decoded, source: Decoded) -> bool:
+    """Whether two pictures are equal sample by sample; gray may have become RGB."""
+    if result.pixels.dtype != source.pixels.dtype or (result.alpha is None) != (source.alpha is None):
+        return False
+    pixels = source.pixels.expand_as(result.pixels) if len(source.pixels) == 1 else source.pixels
+    is_alpha_same = result.alpha is None or source.alpha is None or torch.equal(result.alpha, source.alpha)
+    return is_alpha_same and torch.equal(result.pixels, pixels)
+
+
+def _attempt(backend: Backend, sources: Sequence[Source], pool: Executor) -> Sequence[Attempt | PictureError]:
+    """All attempts of a backend; if it breaks down, pictures are tried again one by one."""
+    if not sources:
+        return []
+    try:
+        return backend.attempt(sources, pool)
+    except Exception as error:
+        failure = as_picture_error(error)
+    if len(sources) == 1:
+        return [failure]
+    return [attempt for source in sources for attempt in _attempt(backend, [source], pool)]
+
+
+def _backends(
+    config: Config, device: torch.device, distance: Callable[[Tensor, Tensor], Tensor] | None
+) -> list[Backend]:
+    """The formats that are made; of several, those that have the sampling asked for."""
+    codecs: dict[str, Codec] = {
+        "webp": WebpCodec(config.webp),
+        "avif": AvifCodec(config.avif),
+        "png": PngCodec(),
+    }
+    if config.format == "jpeg":
+        return [JpegBackend(config, device, distance)]
+    if config.format != "auto":
+        return [CodecBackend(codecs[config.format], config, device, distance)]
+    made = [
+        codecs[name] for name in ("webp", "avif") if config.subsampling in ("auto", *codecs[name].samplings)
+    ]
+    return [
+        JpegBackend(config, device, distance),
+        *(CodecBackend(codec, config, device, distance) for codec in made),
+    ]
 
 
 def find_device(name: str) -> torch.device:

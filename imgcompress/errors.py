@@ -8,6 +8,7 @@ class Reason(StrEnum):
 
     # recompressed
     SMALLER = "smaller"
+    CONVERTED = "converted"
     # optimized or kept: the source's own pixels live on
     NOT_SMALLER = "not_smaller"
     VERIFY_REFUSED = "verify_refused"

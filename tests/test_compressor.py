@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 import imgcompress.compressor as module
+from imgcompress.backends import jpeg
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error, find_device
 from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
@@ -305,7 +306,7 @@ def test_what_the_verification_refuses_leaves_the_source(
 def test_a_result_that_does_not_decode_is_refused(
     compressor: Compressor, pool: ThreadPoolExecutor, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "pack_progressive", lambda data: data[: len(data) // 2])
+    monkeypatch.setattr(jpeg, "pack_progressive", lambda data: data[: len(data) // 2])
     png = file(pixels)
     (outcome,) = run(compressor, pool, png)
     assert words(outcome) == ("kept", "verify_refused") and outcome.data == png
@@ -344,7 +345,7 @@ def test_one_picture_that_breaks_the_encoder_does_not_hurt_its_batch(
     files = [file(np.roll(pixels, 9 * shift, axis=1)) for shift in range(4)]
     expected = run(compressor, pool, *files)
     sources = [source(data) for data in files]
-    unlucky, encode, calls = sources[2].picture, compressor._encoder.encode, []
+    unlucky, encode, calls = sources[2].picture, compressor._backends[0]._encoder.encode, []
 
     def fail(pictures, *rest):
         calls.append(len(pictures))
@@ -352,7 +353,7 @@ def test_one_picture_that_breaks_the_encoder_does_not_hurt_its_batch(
             raise error
         return encode(pictures, *rest)
 
-    monkeypatch.setattr(compressor._encoder, "encode", fail)
+    monkeypatch.setattr(compressor._backends[0]._encoder, "encode", fail)
     outcomes = compressor.compress(sources, pool)
     assert calls == [4, 2, 2, 1, 1]
     assert words(outcomes[2]) == ("failed", reason)
@@ -367,7 +368,7 @@ def test_a_fault_before_or_after_the_encoder_stays_with_its_picture(
     stage: str, compressor: Compressor, pool: ThreadPoolExecutor, pixels: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    original, calls = getattr(module, stage), []
+    original, calls = getattr(jpeg, stage), []
 
     def second_fails(*arguments):
         calls.append(1)
@@ -375,7 +376,7 @@ def test_a_fault_before_or_after_the_encoder_stays_with_its_picture(
             raise KeyError("unlucky")
         return original(*arguments)
 
-    monkeypatch.setattr(module, stage, second_fails)
+    monkeypatch.setattr(jpeg, stage, second_fails)
     outcomes = run(compressor, pool, *[file(np.roll(pixels, shift, axis=0)) for shift in range(4)])
     assert sorted(words(outcome) for outcome in outcomes) == [
         ("failed", "internal_error"),
@@ -387,7 +388,7 @@ def test_what_does_not_fit_into_memory_is_halved_and_remembered(
     pool: ThreadPoolExecutor, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compressor = Compressor(instant(device="cpu", batch_size=8))
-    encode, sizes = compressor._encoder.encode, []
+    encode, sizes = compressor._backends[0]._encoder.encode, []
 
     def little_memory(pictures, *rest):
         sizes.append(len(pictures))
@@ -395,7 +396,7 @@ def test_what_does_not_fit_into_memory_is_halved_and_remembered(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return encode(pictures, *rest)
 
-    monkeypatch.setattr(compressor._encoder, "encode", little_memory)
+    monkeypatch.setattr(compressor._backends[0]._encoder, "encode", little_memory)
     files = [file(np.roll(pixels, shift, axis=0)) for shift in range(12)]
     outcomes = run(compressor, pool, *files)
     assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2]
@@ -478,13 +479,13 @@ def test_batches_are_cut_by_count_and_by_pixels(
 ) -> None:  # fmt: skip
     limits = LimitsConfig(batch_megapixels=megapixels)  # a padded picture has 112 x 144 = 0.0161 Mpx
     compressor = Compressor(instant(device="cpu", batch_size=batch_size, limits=limits, subsampling="420"))
-    encode, calls = compressor._encoder.encode, []
+    encode, calls = compressor._backends[0]._encoder.encode, []
 
     def count(pictures, *rest):
         calls.append(len(pictures))
         return encode(pictures, *rest)
 
-    monkeypatch.setattr(compressor._encoder, "encode", count)
+    monkeypatch.setattr(compressor._backends[0]._encoder, "encode", count)
     padded = np.pad(pixels, ((0, 1), (0, 1), (0, 0)))
     run(compressor, pool, *[file(np.roll(padded, shift, axis=0)) for shift in range(5)])
     assert calls == expected

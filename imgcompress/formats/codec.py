@@ -1,15 +1,18 @@
 """What an encoder of some library must be able to do to be searched for a target."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from imgcompress.image.picture import Decoded, Picture
 
 
+@runtime_checkable
 class Codec(Protocol):
     """A format's encoder with its settings. Threads may call it at once."""
 
     format: str
     """Of ``imgcompress.image.containers.format_of``."""
+    samplings: tuple[str, ...]
+    """Of "444", "422" and "420", those that there are; a single one is taken for gray pictures, too."""
     is_lossless: bool
     """Whether every pixel (and bit) survives, so that there is nothing to search for."""
 

@@ -1,0 +1,1 @@
+"""Ways from pictures to files, a format each: all tries and settings included."""

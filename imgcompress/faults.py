@@ -1,0 +1,15 @@
+"""What an unforeseen error says about the picture at hand."""
+
+import torch
+
+from imgcompress.errors import PictureError, Reason
+
+
+def as_picture_error(error: Exception) -> PictureError:
+    """What an error of any kind says about the picture at hand; the others go on."""
+    if isinstance(error, PictureError):
+        return error
+    # Without memory on the CPU torch raises a plain RuntimeError.
+    no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+    reason = Reason.OUT_OF_MEMORY if no_memory else Reason.INTERNAL_ERROR
+    return PictureError(reason, f"{type(error).__name__}: {error}")
