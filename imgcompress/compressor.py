@@ -16,7 +16,7 @@ from imgcompress.formats.jpeg.lossless import optimize_losslessly, pack_progress
 from imgcompress.formats.jpeg.markers import jfif, metadata_segments
 from imgcompress.image.jpeg_file import mark_segment
 from imgcompress.image.metadata import strip
-from imgcompress.image.picture import Picture
+from imgcompress.image.picture import Decoded, Picture
 from imgcompress.image.strip_file import STRIPPABLE, strip_file
 from imgcompress.layout import Layout, choose_layout
 from imgcompress.records import Status
@@ -270,7 +270,7 @@ class Compressor:
         if job.trailer and self.config.max_bytes is not None and len(data) > self.config.max_bytes:
             message = f"{len(job.trailer)} bytes behind the picture leave too little of max_bytes"
             raise PictureError(Reason.LIMITS_CONFLICT, message)
-        pixels = decode_again(data)
+        pixels = decode_again(data).pixels
         lossless = self._lossless(job.source) if job.source.picture.jpeg is not None else None
         seconds += job.seconds + time.perf_counter() - started
         return _Packed(encoded, data, pixels, lossless, seconds)
@@ -279,15 +279,15 @@ class Compressor:
         """The source JPEG coded again, its pixels checked to be identical."""
         metadata = strip(source.picture.metadata, self.config.strip)
         data = optimize_losslessly(source.data, metadata)
-        return data if torch.equal(decode_again(data), source.picture.pixels) else None
+        return data if torch.equal(decode_again(data).pixels, source.picture.pixels) else None
 
     def _judge(self, results: Sequence[tuple[_Job, _Packed]]) -> list[Verdict | PictureError]:
         """What the verification says of each result; if it breaks down, it is tried again one by one."""
         try:
             return [
                 *self._verifier.judge(
-                    [job.source.picture.pixels for job, _ in results],
-                    [result.pixels for _, result in results],
+                    [job.source.picture.decoded for job, _ in results],
+                    [Decoded(result.pixels) for _, result in results],
                 )
             ]
         except Exception as error:

@@ -115,7 +115,7 @@ class TargetEncoder:
             rounds = 1 if rounds is None else 0
             files = self.encoder.write(prepared, quantized, [tracks[index].header for index in active])
             scores = self._measure.scores(
-                [tracks[index].picture.pixels for index in active], [decode_again(data) for data in files]
+                [tracks[index].picture.decoded for index in active], [decode_again(data) for data in files]
             )
             for index, at, data, measured in zip(active, nominal, files, scores, strict=True):
                 tracks[index].add(at, data, measured)
