@@ -1,6 +1,6 @@
 """The closed loop: open what was written with somebody else's decoder and measure it against the source."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -11,18 +11,18 @@ from torch import Tensor
 
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason
+from imgcompress.image.picture import Decoded
 from imgcompress.measure import Measure
-from imgcompress.shapes import UInt8
 
 
-def decode_again(data: bytes) -> UInt8[Tensor, "channels height width"]:
+def decode_again(data: bytes) -> Decoded:
     """Decodes a JPEG with Pillow, which shares no code with the encoder.
 
     Args:
         data: the file.
 
     Returns:
-        Gray or RGB pixels as stored.
+        Gray or RGB pixels as stored, uint8.
 
     Raises:
         PictureError: it does not open (``verify_refused``).
@@ -33,7 +33,7 @@ def decode_again(data: bytes) -> UInt8[Tensor, "channels height width"]:
     except (OSError, ValueError, SyntaxError) as error:
         raise PictureError(Reason.VERIFY_REFUSED, f"the result does not decode: {error}") from error
     tensor = torch.from_numpy(pixels)
-    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+    return Decoded(tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous())
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,30 @@ class Verifier:
     Args:
         config: which measure, its floor, and how the VGG distance is taken.
         device: where it is taken.
+        distance: what to take as the VGG distance, as for ``Measure``.
 
     Raises:
         UsageError: the trunk's file is missing or not the one expected.
     """
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: Config,
+        device: torch.device,
+        distance: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         automatic = "vgg" if device.type == "cuda" else "ssim"
         self.mode = automatic if config.verify == "auto" else config.verify
         self._floors = config.verification
         metrics = ("psnr",) if self.mode == "decode" else ("psnr", self.mode)
-        self._measure = Measure(metrics, config, device)
+        self._measure = Measure(metrics, config, device, distance)
 
-    def judge(
-        self,
-        references: Sequence[UInt8[Tensor, "_ _ _"]],
-        results: Sequence[UInt8[Tensor, "_ _ _"]],
-    ) -> list[Verdict]:
+    def judge(self, references: Sequence[Decoded], results: Sequence[Decoded]) -> list[Verdict]:
         """Compares pictures pair by pair.
 
         Args:
-            references: source pixels, 0..255, any sizes.
-            results: decoded results.
+            references: the sources, of any sizes.
+            results: decoded results; depth and channels may be others.
 
         Returns:
             One verdict a pair. A result of another size is refused without being measured; a score that is

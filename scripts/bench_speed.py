@@ -119,7 +119,7 @@ def one_round(bench: Bench, files: list[bytes], compressor: Compressor, vgg: Ver
     encoded = bench.time("entropy code", lambda: encode_baseline(batch, headers))
     packed = bench.time("progressive scans", lambda: [pack_progressive(data) for data in encoded])
     decoded = bench.time("decode again", lambda: [decode_again(data) for data in packed])
-    references = [picture.pixels for picture in pictures]
+    references = [picture.decoded for picture in pictures]
     verifier = Verifier(Config(verify="ssim"), device)
     bench.time("verify: ssim", lambda: verifier.judge(references, decoded))
     if vgg is not None:

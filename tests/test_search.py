@@ -9,7 +9,7 @@ from imgcompress.config import Config, LoopConfig, ObjectiveConfig, Quantization
 from imgcompress.errors import Reason, UsageError
 from imgcompress.formats.jpeg.lossless import pack_progressive
 from imgcompress.formats.jpeg.markers import jfif
-from imgcompress.image.picture import Picture
+from imgcompress.image.picture import Decoded, Picture
 from imgcompress.image.read import read_picture
 from imgcompress.layout import choose_layout
 from imgcompress.measure import Measure
@@ -48,7 +48,7 @@ def judged(name: str, picture: Picture, encoded: Encoded) -> float:
     size = float(len(pack_progressive(encoded.data)))
     if name in ("bytes", "bpp"):
         return size if name == "bytes" else 8 * size / (picture.height * picture.width)
-    return Measure([name], Config(), CPU).scores([picture.pixels], [decode(encoded.data)])[0][name]
+    return Measure([name], Config(), CPU).scores([picture.decoded], [Decoded(decode(encoded.data))])[0][name]
 
 
 @pytest.mark.parametrize("rounds", [0, 1])

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from PIL import Image
 
 from imgcompress.config import Config, PerceptionConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
-from imgcompress.verify import Verifier, decode_again
+from imgcompress.image.picture import Decoded
+from imgcompress.verify import Verdict, Verifier, decode_again
 
 CPU = torch.device("cpu")
 
@@ -24,13 +26,19 @@ def crop(photo: torch.Tensor, height: int = 64, width: int = 80, left: int = 0) 
 
 
 def coarse(pixels: torch.Tensor, quality: int = 50) -> torch.Tensor:
-    return decode_again(jpeg(pixels, quality))
+    return decode_again(jpeg(pixels, quality)).pixels
+
+
+def judge(verifier: Verifier, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> list[Verdict]:
+    """Of pictures without alpha."""
+    return verifier.judge([Decoded(pixels) for pixels in before], [Decoded(pixels) for pixels in after])
 
 
 def test_decoding_is_pillows(photo: torch.Tensor) -> None:
     for pixels in (crop(photo), crop(photo)[:1]):
         data = jpeg(pixels, 80)
-        again = decode_again(data)
+        again, alpha = decode_again(data)
+        assert alpha is None
         assert again.shape == pixels.shape and again.dtype == torch.uint8
         theirs = np.array(Image.open(io.BytesIO(data)))
         assert np.array_equal(again.permute(1, 2, 0).squeeze(2).numpy(), theirs)
@@ -54,7 +62,7 @@ def test_modes_and_scores(mode: str, names: list[str], photo: torch.Tensor) -> N
     verifier = Verifier(Config(verify=mode), CPU)
     assert verifier.mode == mode
     before = crop(photo)
-    good, bad = verifier.judge([before, before], [coarse(before, 90), coarse(before, 5)])
+    good, bad = judge(verifier, [before, before], [coarse(before, 90), coarse(before, 5)])
     assert list(good.scores) == names
     assert good.accepted
     assert good.scores["psnr"] > bad.scores["psnr"]
@@ -74,18 +82,29 @@ def test_auto_measures_ssim_on_a_cpu_and_vgg_on_cuda(device: torch.device) -> No
 )
 def test_floors(mode: str, floors: VerificationConfig, photo: torch.Tensor) -> None:
     before = crop(photo)
-    verdicts = Verifier(Config(verify=mode, verification=floors), CPU).judge(
-        [before, before], [before, coarse(before, 90)]
-    )
+    verifier = Verifier(Config(verify=mode, verification=floors), CPU)
+    verdicts = judge(verifier, [before, before], [before, coarse(before, 90)])
     assert [verdict.accepted for verdict in verdicts] == [True, False]
 
 
-def test_another_size_or_another_number_of_channels_is_refused_unmeasured(photo: torch.Tensor) -> None:
+def test_another_size_is_refused_unmeasured(photo: torch.Tensor) -> None:
     before = crop(photo)
-    others = [before[:, :-1], before[:, :, :-1], before[:1], before.transpose(1, 2).contiguous(), before]
-    verdicts = Verifier(Config(verify="decode"), CPU).judge([before] * 5, others)
-    assert [verdict.accepted for verdict in verdicts] == [False, False, False, False, True]
-    assert [bool(verdict.scores) for verdict in verdicts] == [False, False, False, False, True]
+    others = [before[:, :-1], before[:, :, :-1], before.transpose(1, 2).contiguous(), before]
+    verdicts = judge(Verifier(Config(verify="decode"), CPU), [before] * 4, others)
+    assert [verdict.accepted for verdict in verdicts] == [False, False, False, True]
+    assert [bool(verdict.scores) for verdict in verdicts] == [False, False, False, True]
+
+
+def test_lost_alpha_is_refused_and_lost_depth_measured(photo: torch.Tensor) -> None:
+    before = crop(photo)
+    sheer = torch.full((64, 80), 40, dtype=torch.uint8)
+    deep = (before.int() * 257).to(torch.uint16)
+    lost, kept, shallow = Verifier(Config(verify="ssim"), CPU).judge(
+        [Decoded(before, sheer), Decoded(before, sheer), Decoded(deep)],
+        [Decoded(before), Decoded(before, sheer), Decoded(coarse(before, 90))],
+    )
+    assert [verdict.accepted for verdict in (lost, kept, shallow)] == [False, True, True]
+    assert 30 < shallow.scores["psnr"] < 50
 
 
 @pytest.mark.parametrize("mode", ["ssim", "vgg"])
@@ -99,7 +118,7 @@ def test_what_is_not_a_number_never_passes(
         monkeypatch.setattr("piq.ssim", lambda *_, **__: nothing)
     else:
         monkeypatch.setattr(verifier._measure, "_distance", lambda *_: nothing)
-    (verdict,) = verifier.judge([before], [before])
+    (verdict,) = judge(verifier, [before], [before])
     assert not verdict.accepted
     assert verdict.scores[mode] != verdict.scores[mode]
 
@@ -109,7 +128,7 @@ def test_what_is_not_a_number_never_passes(
 def test_small_and_odd_sizes_in_gray_and_color(mode: str, size: tuple[int, int], photo: torch.Tensor) -> None:
     verifier = Verifier(Config(verify=mode), CPU)
     color = crop(photo, *size)
-    same, gray, changed = verifier.judge([color, color[:1], color], [color, color[:1], 255 - color])
+    same, gray, changed = judge(verifier, [color, color[:1], color], [color, color[:1], 255 - color])
     best = {"ssim": 1.0, "vgg": 0.0}[mode]
     assert same.scores[mode] == pytest.approx(best, abs=1e-4)
     assert gray.scores[mode] == pytest.approx(best, abs=1e-4)
@@ -120,11 +139,11 @@ def test_small_and_odd_sizes_in_gray_and_color(mode: str, size: tuple[int, int],
 def test_many_at_once_are_as_one_by_one(photo: torch.Tensor) -> None:
     before = [crop(photo), crop(photo, 48, 48), crop(photo, left=60), crop(photo)[:1], crop(photo, left=90)]
     after = [coarse(pixels, 40 + 10 * i) for i, pixels in enumerate(before)]
-    together = Verifier(Config(verify="ssim"), CPU).judge(before, after)
+    together = judge(Verifier(Config(verify="ssim"), CPU), before, after)
     for verdict, one, other in zip(together, before, after, strict=True):
-        (alone,) = Verifier(Config(verify="ssim"), CPU).judge([one], [other])
+        (alone,) = judge(Verifier(Config(verify="ssim"), CPU), [one], [other])
         assert verdict.scores == pytest.approx(alone.scores, abs=2e-6)
-    assert Verifier(Config(verify="ssim"), CPU).judge([], []) == []
+    assert judge(Verifier(Config(verify="ssim"), CPU), [], []) == []
 
 
 def test_a_missing_trunk_is_said_at_once(tmp_path) -> None:

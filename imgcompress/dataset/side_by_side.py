@@ -30,7 +30,7 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
         PictureError: one of the files does not decode.
     """
     before = read_picture(source).pixels
-    after = decode_again(result)
+    after = decode_again(result).pixels
     bits = bits_per_mcu(result)
     error = (before.float() - after.float()).abs().mean(dim=0)
     difference = functional.avg_pool2d(error[None, None], 8, ceil_mode=True)[0, 0]

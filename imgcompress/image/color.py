@@ -15,14 +15,31 @@ RED, GREEN, BLUE = 0.299, 0.587, 0.114
 CHROMA_CENTER = 128.0
 
 
-def as_rgb(pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch 3 height width"]:
+def as_rgb(pixels: Shaped[Tensor, "batch channels height width"]) -> Shaped[Tensor, "batch 3 height width"]:
     """Gray as three equal channels, without a copy; RGB as it is."""
     return pixels.expand(-1, 3, -1, -1)
 
 
 def as_unit(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """8-bit values as 0..1; floating point as it is."""
-    return pixels if pixels.is_floating_point() else pixels.float() / 255
+    """uint8 as 0..1, uint16 (of 0..65535, whatever the file's depth) as well; floating point as it is."""
+    if pixels.is_floating_point():
+        return pixels
+    return pixels.float() / torch.iinfo(pixels.dtype).max
+
+
+def over(
+    pixels: Float[Tensor, "batch channels height width"],
+    alpha: Float[Tensor, "batch height width"],
+    level: float,
+) -> Float[Tensor, "batch channels height width"]:
+    """What shows of a transparent picture over an even gray, blended as coded.
+
+    Args:
+        pixels: 0..1, not premultiplied.
+        alpha: 0..1, 1 is opaque.
+        level: the gray, 0..1, gamma-coded.
+    """
+    return torch.lerp(torch.full_like(pixels, level), pixels, alpha[:, None])
 
 
 def rgb_to_gray(rgb: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch height width"]:

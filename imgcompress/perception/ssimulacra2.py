@@ -44,8 +44,6 @@ SMALLEST = 8
 """Pixels along the shorter side; smaller pictures are continued by their last row and column."""
 STRUCTURE_FLOOR = 0.0009
 """C2 of the structure map."""
-BACKGROUNDS = (0.1, 0.9)
-"""Gray levels, gamma-coded, that show through where alpha is below 1."""
 
 # XYB: cone responses L, M, S of linear red, green and blue; each row sums to 1.
 _CONES = (
@@ -110,7 +108,8 @@ def ssimulacra2(
             for gray; any size from 1x1.
         test: the other pictures, of the same shape and type.
         recursive: with the reference's rounding; no gradients, and several times slower.
-        tiled: with bounded memory, see :class:`Ssimulacra2Reference`; pictures may then be uint8, too.
+        tiled: with bounded memory, see :class:`Ssimulacra2Reference`; pictures may then be uint8 or uint16
+            (0..65535), too, each as it likes.
 
     Returns:
         100 for equal pictures, about 90 where the difference can't be seen, 70 for high, 50 for medium, 30
@@ -123,24 +122,6 @@ def ssimulacra2(
     """
     prepared = Ssimulacra2Reference(reference, recursive=recursive, tiled=tiled)
     return score_from_distance(prepared.distance(test))
-
-
-def ssimulacra2_rgba(
-    reference: Float[Tensor, "batch 4 height width"], test: Float[Tensor, "batch 4 height width"]
-) -> Float[Tensor, "batch"]:
-    """The score of pictures with alpha: the worse one of those over a dark and over a bright background.
-
-    Args:
-        reference: red, green, blue (not premultiplied), sRGB as it is coded, and alpha; 0..1, 1 is opaque.
-        test: the same of the other pictures.
-
-    Returns:
-        As ssimulacra2.
-
-    Source: cloudinary/ssimulacra2, ssimulacra2_main.cc: blended as coded, over 0.1 and 0.9.
-    """
-    scores = [ssimulacra2(_over(reference, level), _over(test, level)) for level in BACKGROUNDS]
-    return torch.minimum(*scores)
 
 
 def score_from_distance(distance: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -202,7 +183,7 @@ class Ssimulacra2Reference:
         """The weighted sum of all errors, before the final curve: what a gradient should descend.
 
         Args:
-            test: 0..1 (clamped), of the originals' shape and type.
+            test: 0..1 (clamped), of the originals' shape and, unless tiled, type.
 
         Returns:
             0 or more, 0 for equal pictures; finite gradients everywhere, equal pictures included.
@@ -414,7 +395,7 @@ def linear_planes(
     """Linear light of RGB or gray as three channels.
 
     Args:
-        coded: sRGB, 0..1 (clamped) or uint8.
+        coded: sRGB, 0..1 (clamped), uint8 or uint16.
     """
     return as_rgb(linear_light(as_unit(coded)))
 
@@ -458,11 +439,6 @@ def xyb(linear: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
     )
     luma = 0.5 * (long + medium)
     return [7 * (long - medium) + 0.42, luma + 0.01, short - luma + 0.55]
-
-
-def _over(picture: Tensor, level: float) -> Tensor:
-    color, alpha = picture[:, :3], picture[:, 3:]
-    return alpha * color + (1 - alpha) * level
 
 
 def blur(planes: Float[Tensor, "*leading height width"]) -> Float[Tensor, "*leading height width"]:

@@ -21,7 +21,6 @@ from imgcompress.perception.ssimulacra2 import (
     blur,
     score_from_distance,
     ssimulacra2,
-    ssimulacra2_rgba,
 )
 
 SIZES = [(1, 1), (7, 9), (8, 8), (3, 400), (65, 33), (257, 265)]
@@ -291,23 +290,6 @@ def test_worse_jpegs_score_less(photo: torch.Tensor):
 def test_it_has_a_direction(pair: tuple[torch.Tensor, torch.Tensor]):
     forth, back = ssimulacra2(*pair).item(), ssimulacra2(*reversed(pair)).item()
     assert 0.01 < abs(forth - back) < 20
-
-
-def test_alpha_shows_both_backgrounds(pair: tuple[torch.Tensor, torch.Tensor]):
-    original, other = pair
-    alpha = torch.ones_like(original[:, :1])
-    opaque = [torch.cat((picture, alpha), dim=1) for picture in pair]
-    torch.testing.assert_close(ssimulacra2_rgba(*opaque), ssimulacra2(original, other))
-    hidden = [torch.cat((picture, 0 * alpha), dim=1) for picture in pair]
-    assert ssimulacra2_rgba(*hidden).item() == 100
-    # A transparent dark square that the other picture lost shows over the bright background alone.
-    dark = torch.full_like(original, 0.1)
-    hole = alpha.clone()
-    hole[..., 50:150, 50:150] = 0
-    score = ssimulacra2_rgba(torch.cat((dark, hole), dim=1), torch.cat((dark, alpha), dim=1)).item()
-    bright = hole * dark + (1 - hole) * 0.9
-    assert score == pytest.approx(ssimulacra2(bright, dark).item(), abs=1e-3)
-    assert score < 50
 
 
 def test_curve():
