@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 import imgcompress.compressor as module
 from imgcompress.backends import jpeg
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error, find_device
-from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig, VerificationConfig
+from imgcompress.config import Config, LimitsConfig, LoopConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.jpeg_file import made_by_us, parse_jpeg
 from imgcompress.image.jpeg_markers import segment
@@ -282,7 +282,7 @@ def test_our_own_output_is_left_alone(
 def test_without_the_mark_it_is_not_known_and_not_larger(
     pool: ThreadPoolExecutor, pixels: np.ndarray
 ) -> None:
-    compressor = Compressor(instant(device="cpu", jpeg=JpegConfig(mark=False)))
+    compressor = Compressor(instant(device="cpu", mark=False))
     (outcome,) = run(compressor, pool, file(pixels))
     assert outcome.data is not None and not made_by_us(parse_jpeg(outcome.data))
     (second,) = run(compressor, pool, outcome.data)

@@ -34,7 +34,7 @@ def searching(**settings: object) -> Config:
 
 def encode(config: Config, *pictures: Picture) -> list[Encoded]:
     encoder = TargetEncoder(config, CPU)
-    layout = choose_layout(pictures[0], config.subsampling, encoder.nominal_score)
+    layout = choose_layout(pictures[0], config.subsampling, encoder.goal.nominal_score)
     return encoder.encode(pictures, layout, [jfif(None)] * len(pictures))
 
 
@@ -76,7 +76,7 @@ def test_targets_are_hit(target: str, photo: torch.Tensor) -> None:
 
 def test_a_quality_stands_for_a_score(photo: torch.Tensor) -> None:
     encoder = TargetEncoder(searching(quality=75), CPU)
-    assert (encoder.target.metric.name, encoder.target.value) == ("ssimulacra2", pytest.approx(73.9))
+    assert (encoder.goal.target.metric.name, encoder.goal.target.value) == ("ssimulacra2", pytest.approx(73.9))
     (result,) = encode(searching(quality=75), crop(photo))
     assert judged("ssimulacra2", crop(photo), result) == pytest.approx(73.9, abs=0.5)
 
