@@ -86,3 +86,9 @@ def _needs_all_chroma(picture: Picture, score: float, device: torch.device | str
         score_of_strip = ssimulacra2(*(each[..., :height, :width] / 255 for each in (pixels, thinned)))
         scores.append(height * score_of_strip.item())
     return sum(scores) < least * picture.height
+
+
+def choose_sampling(
+    picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
+) -> str:
+    return "gray" if picture.is_gray else "420"

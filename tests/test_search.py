@@ -76,7 +76,8 @@ def test_targets_are_hit(target: str, photo: torch.Tensor) -> None:
 
 def test_a_quality_stands_for_a_score(photo: torch.Tensor) -> None:
     encoder = TargetEncoder(searching(quality=75), CPU)
-    assert (encoder.goal.target.metric.name, encoder.goal.target.value) == ("ssimulacra2", pytest.approx(73.9))
+    target = encoder.goal.target
+    assert (target.metric.name, target.value) == ("ssimulacra2", pytest.approx(73.9))
     (result,) = encode(searching(quality=75), crop(photo))
     assert judged("ssimulacra2", crop(photo), result) == pytest.approx(73.9, abs=0.5)
 
