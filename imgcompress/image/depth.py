@@ -57,7 +57,9 @@ def to_8_bit(picture: Picture) -> Picture:
 
 def _scaled(samples: Tensor, most: int, new_most: int, dtype: torch.dtype) -> Tensor:
     # The largest product, with 15 bits, is below 2^31.
-    scaled = torch.empty(samples.shape, dtype=dtype, device=samples.device)
-    for part, target in zip(samples.reshape(-1).split(_PIECE), scaled.view(-1).split(_PIECE), strict=True):
+    samples = samples.contiguous()
+    scaled = torch.empty_like(samples, dtype=dtype)
+    pieces = (torch.split(whole.view(-1), _PIECE) for whole in (samples, scaled))
+    for part, target in zip(*pieces, strict=True):
         target.copy_((part.to(torch.int32) * new_most + most // 2) // most)
     return scaled
