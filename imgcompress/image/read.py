@@ -5,7 +5,6 @@ from dataclasses import replace
 
 # Importing it replaces Pillow's own AVIF reader and writer with libavif's full set of codecs; only here.
 import pillow_avif  # noqa: F401
-import torch
 from PIL import Image
 
 from imgcompress.errors import PictureError, Reason
@@ -14,7 +13,6 @@ from imgcompress.image.bmp_file import read_bmp_header, spare_bytes
 from imgcompress.image.color_space import other_code_points
 from imgcompress.image.containers import READ, avif_properties, format_of, webp_chunks, webp_size
 from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in
-from imgcompress.image.depth import scale_to_16
 from imgcompress.image.gif_file import read_gif
 from imgcompress.image.other_formats import check_other, size_of_other
 from imgcompress.image.picture import Metadata, Picture
@@ -139,7 +137,8 @@ def _read_avif(data: bytes, size: Probe) -> Picture:
         samples = np.array(plain(image)) if depth == 8 else None
     if samples is None:
         samples = imagecodecs.avif_decode(data, index=0 if size.frames > 1 else None, numthreads=1)
-        samples = scale_to_16(torch.from_numpy(samples), depth).numpy()
+        most = (1 << depth) - 1
+        samples = ((samples.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
     picture = decoded_picture(samples, None, size, depth, metadata)
     if about.has_gain_map:
         return replace(picture, keep=(Reason.GAIN_MAP, "the file holds a gain map for brighter displays"))
