@@ -1,4 +1,4 @@
-"""Prints a table of deep pictures: levels, PSNR at the scale of 16 bits, bytes in 12-bit and 8-bit formats."""
+"""Prints a table of deep pictures: levels, PSNR at the scale of 16 bits, bytes in 12- and 8-bit formats."""
 
 import argparse
 import io
