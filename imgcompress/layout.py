@@ -1,10 +1,10 @@
-"""How a picture is laid out as a JPEG: its sampling, its grid of blocks, its tables."""
+"""How a picture is laid out: its sampling, and for a JPEG its grid of blocks and its tables."""
 
 from dataclasses import dataclass
 
 import torch
 
-from imgcompress.image.color import pad_to
+from imgcompress.image.color import as_unit, over, pad_to
 from imgcompress.image.picture import Picture
 from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
 from imgcompress.image.sampling import SAMPLINGS, Sampling
@@ -19,6 +19,8 @@ LEAST_SUBSAMPLED_SCORE = 92.7
 LEAST_MARGIN = 1.5
 """And by how much it must be above the score that is aimed at."""
 _STRIP_PIXELS = 1_000_000
+_BACKGROUND = 0.5
+"""The gray, gamma-coded, that shows through where alpha is below 1."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,27 @@ class Layout:
     table_of_component: tuple[int, ...]
 
 
+def choose_sampling(
+    picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
+) -> str:
+    """Decides which samples of chroma are coded, in any format.
+
+    Args:
+        picture: of any depth; what its alpha hides does not count.
+        subsampling: "444", "422", "420" or "auto".
+        score: SSIMULACRA2 that is aimed at, about.
+        device: where pixels are looked at to choose, if they are.
+
+    Returns:
+        "gray" for a gray picture, else what was asked for, "444" or "420" where that was "auto".
+    """
+    if picture.is_gray:
+        return "gray"
+    if subsampling != "auto":
+        return subsampling
+    return "444" if score >= HIGH_SCORE and _needs_all_chroma(picture, score, device) else "420"
+
+
 def choose_layout(
     picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
 ) -> Layout:
@@ -53,14 +76,10 @@ def choose_layout(
         device: where pixels are looked at to choose, if they are.
     """
     source = picture.jpeg
-    if picture.is_gray:
-        name = "gray"
-    elif subsampling != "auto":
-        name = subsampling
-    elif source is not None:
+    if source is not None and subsampling == "auto" and not picture.is_gray:
         name = source.subsampling if source.subsampling in SAMPLINGS else "444"
     else:
-        name = "444" if score >= HIGH_SCORE and _needs_all_chroma(picture, score, device) else "420"
+        name = choose_sampling(picture, subsampling, score, device)
     sampling = SAMPLINGS[name]
     on_source_grid = source is not None and source.coefficients is not None and source.subsampling == name
     table_of_component: tuple[int, ...] = (0, 1, 1)[: sampling.components]
@@ -79,11 +98,15 @@ def _needs_all_chroma(picture: Picture, score: float, device: torch.device | str
     rows = max(16, _STRIP_PIXELS // picture.width // 16 * 16)
     scores = []
     sampling = SAMPLINGS["420"]
-    for strip in torch.split(picture.pixels, rows, dim=1):
-        height, width = strip.shape[1:]
-        pixels = pad_to(strip[None].to(device, torch.float32), *sampling.padded_size(height, width))
+    for start in range(0, picture.height, rows):
+        strip = slice(start, start + rows)
+        seen = as_unit(picture.pixels[None, :, strip].to(device))
+        if picture.alpha is not None:
+            seen = over(seen, as_unit(picture.alpha[None, strip].to(device)), _BACKGROUND)
+        height, width = seen.shape[2:]
+        pixels = 255 * pad_to(seen, *sampling.padded_size(height, width))
         thinned = pixels_from_planes(planes_from_pixels(pixels, sampling), sampling).clamp(0, 255)
-        score_of_strip = ssimulacra2(*(each[..., :height, :width] / 255 for each in (pixels, thinned)))
+        score_of_strip = ssimulacra2(seen, thinned[..., :height, :width] / 255)
         scores.append(height * score_of_strip.item())
     return sum(scores) < least * picture.height
 
