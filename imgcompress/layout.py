@@ -1,10 +1,10 @@
-"""How a picture is laid out: its sampling, and for a JPEG its grid of blocks and its tables."""
+"""How a picture is laid out as a JPEG: its sampling, its grid of blocks, its tables."""
 
 from dataclasses import dataclass
 
 import torch
 
-from imgcompress.image.color import as_unit, over, pad_to
+from imgcompress.image.color import pad_to
 from imgcompress.image.picture import Picture
 from imgcompress.image.planes import pixels_from_planes, planes_from_pixels
 from imgcompress.image.sampling import SAMPLINGS, Sampling
@@ -19,8 +19,6 @@ LEAST_SUBSAMPLED_SCORE = 92.7
 LEAST_MARGIN = 1.5
 """And by how much it must be above the score that is aimed at."""
 _STRIP_PIXELS = 1_000_000
-_BACKGROUND = 0.5
-"""The gray, gamma-coded, that shows through where alpha is below 1."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +39,26 @@ class Layout:
     table_of_component: tuple[int, ...]
 
 
-def choose_sampling(
-    picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
-) -> str:
-    """Decides which samples of chroma are coded, in any format.
+def choose_sampling(picture: Picture, subsampling: str) -> str:
+    """Which samples of chroma a codec codes that can thin them out: all of them, unless it is told otherwise.
+
+    AVIF predicts chroma from luma, so that all of it costs next to nothing: at one SSIMULACRA2, 4:4:4 takes
+    -3 to +3 % of the bytes of 4:2:0 at scores of 60 to 84, 0 to -9 % at 86 and -1 to -15 % at 90, at 8 as at
+    12 bits; text in color does not get beyond 57 without it.
+
+    Measured on 8 crops of Kodak of 384x384 pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page
+    (aom, speed 6).
 
     Args:
-        picture: of any depth; what its alpha hides does not count.
+        picture: of any depth, with or without alpha.
         subsampling: "444", "422", "420" or "auto".
-        score: SSIMULACRA2 that is aimed at, about.
-        device: where pixels are looked at to choose, if they are.
 
     Returns:
-        "gray" for a gray picture, else what was asked for, "444" or "420" where that was "auto".
+        "444", "422", "420" or "gray".
     """
     if picture.is_gray:
         return "gray"
-    if subsampling != "auto":
-        return subsampling
-    return "444" if score >= HIGH_SCORE and _needs_all_chroma(picture, score, device) else "420"
+    return "444" if subsampling == "auto" else subsampling
 
 
 def choose_layout(
@@ -76,10 +75,14 @@ def choose_layout(
         device: where pixels are looked at to choose, if they are.
     """
     source = picture.jpeg
-    if source is not None and subsampling == "auto" and not picture.is_gray:
+    if picture.is_gray:
+        name = "gray"
+    elif subsampling != "auto":
+        name = subsampling
+    elif source is not None:
         name = source.subsampling if source.subsampling in SAMPLINGS else "444"
     else:
-        name = choose_sampling(picture, subsampling, score, device)
+        name = "444" if score >= HIGH_SCORE and _needs_all_chroma(picture, score, device) else "420"
     sampling = SAMPLINGS[name]
     on_source_grid = source is not None and source.coefficients is not None and source.subsampling == name
     table_of_component: tuple[int, ...] = (0, 1, 1)[: sampling.components]
@@ -98,15 +101,11 @@ def _needs_all_chroma(picture: Picture, score: float, device: torch.device | str
     rows = max(16, _STRIP_PIXELS // picture.width // 16 * 16)
     scores = []
     sampling = SAMPLINGS["420"]
-    for start in range(0, picture.height, rows):
-        strip = slice(start, start + rows)
-        seen = as_unit(picture.pixels[None, :, strip].to(device))
-        if picture.alpha is not None:
-            seen = over(seen, as_unit(picture.alpha[None, strip].to(device)), _BACKGROUND)
-        height, width = seen.shape[2:]
-        pixels = 255 * pad_to(seen, *sampling.padded_size(height, width))
+    for strip in torch.split(picture.pixels, rows, dim=1):
+        height, width = strip.shape[1:]
+        pixels = pad_to(strip[None].to(device, torch.float32), *sampling.padded_size(height, width))
         thinned = pixels_from_planes(planes_from_pixels(pixels, sampling), sampling).clamp(0, 255)
-        score_of_strip = ssimulacra2(seen, thinned[..., :height, :width] / 255)
+        score_of_strip = ssimulacra2(*(each[..., :height, :width] / 255 for each in (pixels, thinned)))
         scores.append(height * score_of_strip.item())
     return sum(scores) < least * picture.height
 
