@@ -33,6 +33,14 @@ def planes(samples: Any) -> Tensor:
     return tensor[None].clone() if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
 
 
+def widened(samples: Any, depth: int) -> Any:
+    """Samples of 10 or 12 bits at the scale of 16, as a :class:`Picture` has them; numpy arrays."""
+    import numpy as np
+
+    most = (1 << depth) - 1
+    return ((samples.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
+
+
 def decoded_picture(samples: Any, alpha: Any, size: Probe, depth: int, metadata: Metadata) -> Picture:
     """A picture of numpy samples; where they have 2 or 4 channels, the last one is alpha."""
     import numpy as np

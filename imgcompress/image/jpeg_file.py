@@ -34,6 +34,7 @@ from imgcompress.image.jpeg_markers import (
     TEM,
     segment,
 )
+from imgcompress.image.mark import is_mark, mark_payload
 from imgcompress.image.picture import Segment
 from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
@@ -51,8 +52,6 @@ _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _MOST_SCANS = 300
 """A decoder walks the whole picture once a scan, so a file of empty scans would stall it. A frame of three
 components cut as finely as encoders do has some 20; libjpeg-turbo's own tests stop at 500."""
-
-_OURS = b"imgcompress\0"
 
 _JPEGLIB = threading.Lock()
 
@@ -409,13 +408,13 @@ def mark_segment(version: str, settings_digest: str) -> Segment:
         version: this package's version.
         settings_digest: what identifies the settings, ASCII without spaces.
     """
-    return APP10, _OURS + f"{version} {settings_digest}".encode("ascii")
+    return APP10, mark_payload(f"{version} {settings_digest}".encode("ascii"))
 
 
 def is_our_segment(candidate: Segment) -> bool:
     """Whether ``mark_segment`` made this."""
     marker, payload = candidate
-    return marker == APP10 and payload.startswith(_OURS)
+    return marker == APP10 and is_mark(payload)
 
 
 def made_by_us(header: JpegHeader) -> bool:

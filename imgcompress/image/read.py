@@ -12,9 +12,10 @@ from imgcompress.image import metadata as meta
 from imgcompress.image.bmp_file import read_bmp_header, spare_bytes
 from imgcompress.image.color_space import other_code_points
 from imgcompress.image.containers import READ, avif_properties, format_of, webp_chunks, webp_size
-from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in
+from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in, widened
 from imgcompress.image.gif_file import read_gif
 from imgcompress.image.other_formats import check_other, size_of_other
+from imgcompress.image.mark import avif_is_marked, chunks_are_marked
 from imgcompress.image.picture import Metadata, Picture
 from imgcompress.image.read_jpeg import probe_jpeg, read_jpeg
 from imgcompress.image.read_png import probe_png, read_png
@@ -110,7 +111,9 @@ def _read_webp(data: bytes, size: Probe) -> Picture:
 
     with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
         samples = np.array(plain(image))
-    return decoded_picture(samples, None, size, 8, meta.from_webp(webp_chunks(data)))
+    chunks = webp_chunks(data)
+    picture = decoded_picture(samples, None, size, 8, meta.from_webp(chunks))
+    return replace(picture, marked=chunks_are_marked(chunks))
 
 
 def _open_avif(data: bytes) -> Image.Image:
@@ -137,9 +140,9 @@ def _read_avif(data: bytes, size: Probe) -> Picture:
         samples = np.array(plain(image)) if depth == 8 else None
     if samples is None:
         samples = imagecodecs.avif_decode(data, index=0 if size.frames > 1 else None, numthreads=1)
-        most = (1 << depth) - 1
-        samples = ((samples.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
+        samples = widened(samples, depth)
     picture = decoded_picture(samples, None, size, depth, metadata)
+    picture = replace(picture, marked=avif_is_marked(data))
     if about.has_gain_map:
         return replace(picture, keep=(Reason.GAIN_MAP, "the file holds a gain map for brighter displays"))
     if about.is_cropped:

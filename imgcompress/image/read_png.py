@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from dataclasses import replace
 
 from PIL import Image
 
@@ -9,6 +10,7 @@ from imgcompress.errors import PictureError, Reason
 from imgcompress.image.color_space import other_png_colors
 from imgcompress.image.containers import png_chunks, png_file
 from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain
+from imgcompress.image.mark import chunks_are_marked
 from imgcompress.image.picture import Picture
 from imgcompress.image.png_metadata import from_png
 
@@ -67,6 +69,7 @@ def read_png(data: bytes, size: Probe) -> Picture:
     else:
         samples = imagecodecs.png_decode(png_file(kept))
     picture = decoded_picture(samples, None, size, 16 if depth == 16 else 8, metadata)
+    picture = replace(picture, marked=chunks_are_marked(chunks))
     return picture if other is None else in_other_colors(picture, other)
 
 

@@ -2,12 +2,13 @@
 
 from imgcompress.image import metadata as meta
 from imgcompress.image.containers import png_chunks, png_file, webp_chunks, webp_file
+from imgcompress.image.mark import PNG_MARK, WEBP_MARK
 from imgcompress.image.metadata import StripMode
 from imgcompress.image.png_metadata import RAW_PROFILE, TEXT_CHUNKS, XMP_KEYWORD, from_png
 
 STRIPPABLE = frozenset({"png", "webp"})
 
-# What shows a picture as it is meant: colors, transparency, density, animation.
+# What shows a picture as it is meant (colors, transparency, density, animation), and our own mark.
 _PNG_SHOWN = frozenset(
     {
         b"tRNS",
@@ -23,10 +24,10 @@ _PNG_SHOWN = frozenset(
         b"hIST",
         b"pHYs",
     }
-    | {b"sPLT", b"acTL", b"fcTL", b"fdAT"}
+    | {b"sPLT", b"acTL", b"fcTL", b"fdAT", PNG_MARK}
 )
 _TAKEN_APART = frozenset({RAW_PROFILE + b"exif", RAW_PROFILE + b"APP1", RAW_PROFILE + b"xmp"})
-_WEBP_SHOWN = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"})
+_WEBP_SHOWN = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", WEBP_MARK})
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
 
 

@@ -45,7 +45,7 @@ def score_of_quality(quality: int) -> float:
     Args:
         quality: 1 to 100.
     """
-    return _interpolate(_SCORE_OF_QUALITY, float(quality))
+    return interpolate(_SCORE_OF_QUALITY, float(quality))
 
 
 def step_of_score(nominal: float) -> float:
@@ -57,10 +57,16 @@ def step_of_score(nominal: float) -> float:
     Returns:
         The luma step at the reference frequency, > 0, before rounding.
     """
-    return math.exp(_interpolate([(score, math.log(step)) for score, step in _STEP_OF_SCORE], nominal))
+    return math.exp(interpolate([(score, math.log(step)) for score, step in _STEP_OF_SCORE], nominal))
 
 
-def _interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
+def interpolate(points: Sequence[tuple[float, float]], at: float) -> float:
+    """The value of a piecewise linear function; outside of its points that of the nearest end.
+
+    Args:
+        points: at least two (place, value), places rising.
+        at: any place.
+    """
     places = [place for place, _ in points]
     at = min(max(at, places[0]), places[-1])
     right = max(1, bisect_left(places, at))

@@ -1,0 +1,213 @@
+"""AVIF files by libavif: 8 bits a channel through Pillow's plugin, 10 and 12 through imagecodecs."""
+
+import io
+import math
+import os
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import imgcompress.image.read  # noqa: F401  it puts Pillow's plugin in place
+from imgcompress.config import AvifConfig
+from imgcompress.errors import PictureError, Reason
+from imgcompress.formats.avif_boxes import with_metadata
+from imgcompress.formats.gray_profile import refuse_gray_profile
+from imgcompress.image.containers import avif_properties
+from imgcompress.image.decoded import Probe, decoded_picture, widened
+from imgcompress.image.picture import Decoded, Metadata, Picture
+from imgcompress.image.transparent import fill_transparent
+from imgcompress.quantization.scale import interpolate
+
+LONGEST_SIDE = 32768
+"""libavif opens no larger ones."""
+
+# scripts/measure_codec_scales.py ../shared/photos/kodak --codecs aom svt rav1e: speed 6. The ends are
+# extrapolated.
+_QUALITY_OF_SCORE = {
+    "aom": (
+        (-100.0, 0.0),
+        (97.0, 100.0),
+    ),
+    "svt": (
+        (-100.0, 0.0),
+        (97.0, 100.0),
+    ),
+    "rav1e": (
+        (-100.0, 0.0),
+        (97.0, 100.0),
+    ),
+}
+
+_QUANTIZERS_A_QUALITY = 0.63
+"""libavif's: quality 100 is quantizer 0, quality 0 is 63."""
+
+# Percent of deltaq-strength for the next quantizer's share, up and down: how far aom's variance boost goes. It
+# moves SSIMULACRA2 by the same as a quantizer does, about, on 384x384 crops of Kodak 5, 13 and 23.
+_FINER, _COARSER = 70.0, 45.0
+
+_BEST_DEEP = 99
+"""imagecodecs takes 100 for lossless RGB, whatever the layout."""
+
+
+class AvifCodec:
+    """Writes AVIF files, one thread each, the same bytes each time.
+
+    What svt and rav1e lack, aom codes: alpha without loss, and more than 8 bits; svt has 4:2:0 only, too.
+
+    aom's quality is continuous for 8 bits: it has 64 quantizers, and the strength of its variance boost fills
+    the gaps. So is svt's, in quarters of a quantizer. With more than 8 bits, and for rav1e, the nearest whole
+    quality is taken.
+
+    Of the metadata, EXIF, ICC and XMP go in, and the orientation as turns, too. Density and what only a JPEG
+    holds (segments, trailer) do not, nor EXIF data that cannot be read, as some readers give the picture up.
+
+    Args:
+        config: its settings.
+    """
+
+    format = "avif"
+    is_lossless = False
+
+    def __init__(self, config: AvifConfig) -> None:
+        self._config = config
+        if config.codec == "svt":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only: it prints a page to stderr for each picture
+
+    def refuse(self, picture: Picture) -> None:
+        """See :class:`imgcompress.formats.codec.Codec`."""
+        if max(picture.height, picture.width) > LONGEST_SIDE:
+            size = f"{picture.width} x {picture.height}"
+            raise PictureError(Reason.UNSUPPORTED, f"AVIF ends at {LONGEST_SIDE} pixels a side, not {size}")
+        if self._depth(picture) > 8:
+            refuse_gray_profile(picture, "deep AVIF")
+
+    def quality_of_score(self, nominal: float) -> float:
+        """See :class:`imgcompress.formats.codec.Codec`."""
+        return interpolate(_QUALITY_OF_SCORE[self._config.codec], nominal)
+
+    def encode(self, picture: Picture, quality: float, subsampling: str, mark: bytes | None) -> bytes:
+        """See :class:`imgcompress.formats.codec.Codec`. Deep gray is coded, and decodes, as RGB of 4:2:0."""
+        pixels, alpha, depth = picture.pixels, picture.alpha, self._depth(picture)
+        if alpha is not None:
+            pixels = fill_transparent(pixels[None], alpha[None])[0]
+            alpha = _rescaled(alpha, depth)
+        pixels = _rescaled(pixels, depth)
+        layout = "gray" if picture.is_gray else subsampling
+        try:
+            if depth == 8:
+                data = self._encode_8_bits(pixels, alpha, quality, layout)
+            else:
+                data = self._encode_deep(pixels, alpha, quality, layout, depth)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PictureError(Reason.UNSUPPORTED, f"libavif refuses the picture: {error}") from error
+        return with_metadata(data, _readable(picture.metadata), mark)
+
+    def decode(self, data: bytes) -> Decoded:
+        """See :class:`imgcompress.formats.codec.Codec`. By imagecodecs; deep files are its own, by dav1d."""
+        import imagecodecs
+
+        try:
+            samples = imagecodecs.avif_decode(data, numthreads=1)
+            depth = avif_properties(data).bit_depth
+            size = Probe("avif", samples.shape[1], samples.shape[0])
+            samples = samples if depth == 8 else widened(samples, depth)
+            return decoded_picture(samples, None, size, depth, Metadata()).decoded
+        except MemoryError:
+            raise
+        except Exception as error:  # of what kind is not documented
+            raise PictureError(Reason.VERIFY_REFUSED, f"the result does not decode: {error}") from error
+
+    def _depth(self, picture: Picture) -> int:
+        if self._config.bit_depth != "auto":
+            return self._config.bit_depth
+        return min(picture.bit_depth, 12)
+
+    def _encode_8_bits(self, pixels: Tensor, alpha: Tensor | None, quality: float, layout: str) -> bytes:
+        from PIL import Image
+
+        codec: str = self._config.codec
+        if alpha is not None or (codec == "svt" and layout != "420"):
+            codec = "aom"
+        if alpha is not None:
+            pixels = torch.cat([pixels.expand(3, -1, -1), alpha[None]])
+        samples = _samples(pixels.to(torch.uint8))
+        buffer = io.BytesIO()
+        number, options = _whole_and_rest(codec, quality)
+        if alpha is not None:
+            options["a:cq-level"] = "0"  # without loss
+        Image.fromarray(samples).save(
+            buffer,
+            "AVIF",
+            quality=number,
+            speed=self._config.speed,
+            codec=codec,
+            subsampling=_LAYOUTS[layout],
+            max_threads=1,
+            autotiling=False,
+            advanced=options,
+        )
+        return buffer.getvalue()
+
+    def _encode_deep(
+        self, pixels: Tensor, alpha: Tensor | None, quality: float, layout: str, depth: int
+    ) -> bytes:
+        import imagecodecs
+
+        # imagecodecs codes gray without loss, whatever the quality: so gray is RGB with nothing in its chroma.
+        pixels = pixels.expand(3, -1, -1)
+        if alpha is not None:
+            pixels = torch.cat([pixels, alpha[None]])
+        data: bytes = imagecodecs.avif_encode(
+            _samples(pixels.to(torch.uint16)),
+            level=min(max(round(quality), 0), _BEST_DEEP),
+            speed=self._config.speed,
+            bitspersample=depth,
+            pixelformat="420" if layout == "gray" else layout,
+            codec="aom",
+            primaries=_BT709,
+            transfer=_SRGB,
+            numthreads=1,
+        )
+        return bytes(data)
+
+
+_LAYOUTS = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0", "gray": "4:0:0"}
+_BT709, _SRGB = 1, 13  # ITU-T H.273, tables 2 and 3
+
+
+def _rescaled(samples: Tensor, depth: int) -> Tensor:
+    """Full-range 8 or 16 bits as 8, 10 or 12, rounded to the nearest: int32."""
+    most, new_most = int(torch.iinfo(samples.dtype).max), (1 << depth) - 1
+    return (samples.int() * (2 * new_most) + most) // (2 * most)
+
+
+def _samples(planes: Tensor) -> Any:
+    """Channels last, and none where there is one only: numpy."""
+    array = planes.permute(1, 2, 0).contiguous().numpy()
+    return array[..., 0] if array.shape[2] == 1 else array
+
+
+def _whole_and_rest(codec: str, quality: float) -> tuple[int, dict[str, str]]:
+    """The whole quality that stands for the nearest quantizer, and what makes up for the difference."""
+    exact = (100.0 - min(max(quality, 0.0), 100.0)) * _QUANTIZERS_A_QUALITY
+    if codec == "rav1e":
+        return round(100.0 - exact / _QUANTIZERS_A_QUALITY), {}
+    nearest = math.floor(exact + 0.5)
+    number = round(100.0 - nearest / _QUANTIZERS_A_QUALITY)
+    if codec == "svt":
+        return number, {"crf": f"{round(4 * exact) / 4:.2f}"}
+    finer = nearest - exact
+    strength = 100.0 + finer * (_FINER if finer > 0 else _COARSER)
+    return number, {"c:deltaq-strength": str(round(strength))}
+
+
+def _readable(metadata: Metadata) -> Metadata:
+    from PIL import Image
+
+    try:
+        Image.Exif().load(metadata.exif or b"")
+    except Exception:  # what damaged data raise in there is not documented
+        return replace(metadata, exif=None)
+    return metadata
