@@ -14,6 +14,7 @@ from imgcompress.dataset.html.run_facts import RunFacts
 from imgcompress.dataset.html.wording import duration, files, percent, score_of, size, words
 from imgcompress.dataset.pair_drawing import LONGEST_SIDE
 from imgcompress.dataset.sample_pairs import RANKED_BY, Group, Pair
+from imgcompress.errors import Reason
 from imgcompress.records import FileRecord, Status
 
 
@@ -70,8 +71,7 @@ def _statuses(gathered: Gathered) -> str:
         bars.append(f'<rect class="{status}" x="{at:.3f}" width="{width:.3f}" height="8"/>')
         at += width
         why = Counter({reason: n for (of, reason), n in gathered.reasons.items() if of is status})
-        # All recompressed files have one and the same reason.
-        if status is Status.RECOMPRESSED:
+        if set(why) == {Reason.SMALLER}:  # it goes without saying
             why.clear()
         because = ", ".join(f"{words(reason)} {n:,}" for reason, n in why.most_common())
         name = '<a href="#failures">failed</a>' if status is Status.FAILED else status
