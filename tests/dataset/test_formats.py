@@ -181,6 +181,14 @@ def test_and_back_again(folder: Path, tmp_path: Path, second: Format) -> None:
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
+def test_a_jpeg_of_another_name_that_ends_without_loss(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.png": "optimized"})
+    for form, name in (("webp", "a.png"), ("auto", "a.jpg"), ("avif", "a.png"), ("jpeg", "a.jpg")):
+        run(folder, tmp_path / "out", form)  # type: ignore[arg-type]
+        assert contents(tmp_path / "out") == {name: "less of optimized a.png"}
+        assert words(run(folder, tmp_path / "out", form)) == {"skipped done"}  # type: ignore[arg-type]
+
+
 def test_what_fails_in_another_format_stays_ours(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(folder, out, "jpeg")
