@@ -229,7 +229,8 @@ def _recompress(options: Any, console: Console) -> int:
         tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
     )
     maps = Path(options.save_map) if options.save_map else None
-    listing = Listing(Path(options.source), destination, selection, maps, options.copy_others)
+    others, form = options.copy_others, config.format
+    listing = Listing(Path(options.source), destination, selection, maps, others, form)
     state = Path(options.state) if options.state else (destination or listing.root) / STATE_FOLDER
     report = Path(options.report) if options.report else None
     if report is None and not options.dry_run:

@@ -278,8 +278,8 @@ class Config:
     """All settings of a run.
 
     Attributes:
-        format: of the results; auto makes jpeg, webp and avif and takes the smallest that meets the target; png is
-            lossless.
+        format: of the results; auto makes jpeg, webp and avif and takes the smallest that meets the target;
+            png is lossless.
         quality: 1 (smallest) to 100: stands for the SSIMULACRA2 that libjpeg-turbo gives the Kodak pictures
             at that number, on average (``quantization.scale``). With ``quantization.tables: ijg`` it scales
             the tables, as in libjpeg.

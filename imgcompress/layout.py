@@ -39,28 +39,6 @@ class Layout:
     table_of_component: tuple[int, ...]
 
 
-def choose_sampling(picture: Picture, subsampling: str) -> str:
-    """Which samples of chroma a codec codes that can thin them out: all of them, unless it is told otherwise.
-
-    AVIF predicts chroma from luma, so that all of it costs next to nothing: at one SSIMULACRA2, 4:4:4 takes
-    -3 to +3 % of the bytes of 4:2:0 at scores of 60 to 84, 0 to -9 % at 86 and -1 to -15 % at 90, at 8 as at
-    12 bits; text in color does not get beyond 57 without it.
-
-    Measured on 8 crops of Kodak of 384x384 pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page
-    (aom, speed 6).
-
-    Args:
-        picture: of any depth, with or without alpha.
-        subsampling: "444", "422", "420" or "auto".
-
-    Returns:
-        "444", "422", "420" or "gray".
-    """
-    if picture.is_gray:
-        return "gray"
-    return "444" if subsampling == "auto" else subsampling
-
-
 def choose_layout(
     picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
 ) -> Layout:
@@ -108,9 +86,3 @@ def _needs_all_chroma(picture: Picture, score: float, device: torch.device | str
         score_of_strip = ssimulacra2(*(each[..., :height, :width] / 255 for each in (pixels, thinned)))
         scores.append(height * score_of_strip.item())
     return sum(scores) < least * picture.height
-
-
-def choose_sampling(
-    picture: Picture, subsampling: str, score: float, device: torch.device | str = "cpu"
-) -> str:
-    return "gray" if picture.is_gray else "420"

@@ -122,7 +122,7 @@ def curves(task: Task, way: Callable[[float], bytes]) -> dict[str, Curve]:
 
 def encode(codec: Codec, rgb: Tensor, quality: float) -> bytes:
     pixels = (rgb[0] * 255).round().clamp(0, 255).byte()
-    return codec.encode(Picture(pixels, "png"), quality, "420", None)
+    return codec.encode(Picture(pixels, "png"), quality, codec.samplings[0], None)
 
 
 def filtered_by_map(rgb: Tensor, strength: float) -> Tensor:

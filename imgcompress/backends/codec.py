@@ -11,13 +11,13 @@ from torch import Tensor
 
 from imgcompress import __version__
 from imgcompress.backends.attempt import Attempt, Source
+from imgcompress.backends.start import foretold
 from imgcompress.config import Config
-from imgcompress.errors import PictureError, Reason, UsageError
+from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import as_picture_error
 from imgcompress.formats.codec import Codec
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Decoded, Picture
-from imgcompress.layout import choose_sampling
 from imgcompress.measure import Measure
 from imgcompress.track import Encoded, Goal, Track, refuse_what_needs_a_search
 
@@ -29,18 +29,12 @@ class _Lane:
     Attributes:
         index: its place in the caller's list.
         picture: with the metadata that it is to keep.
-        sampling: of chroma.
-        is_ours: whether another sampling may be tried.
         track: its search.
-        encodes: what an earlier try with another sampling has cost.
     """
 
     index: int
     picture: Picture
-    sampling: str
-    is_ours: bool
     track: Track
-    encodes: int = 0
 
 
 class CodecBackend:
@@ -69,11 +63,12 @@ class CodecBackend:
         self._config = config
         self._device = device
         self._goal = Goal.of(config)
-        self._fixed = codec.is_lossless or config.max_encodes == 1
+        self._fixed = not codec.has_quality or config.max_encodes == 1
         if self._fixed:
-            cause = f"{codec.format} is lossless" if codec.is_lossless else "max_encodes is 1"
-            refuse_what_needs_a_search(config, self._goal.target, cause, any_target=codec.is_lossless)
-        if config.subsampling not in ("auto", *codec.samplings):
+            cause = "max_encodes is 1" if codec.has_quality else f"this {codec.format} has no quality to set"
+            refuse_what_needs_a_search(config, self._goal.target, cause, any_target=not codec.has_quality)
+        self._sampling = codec.samplings[0] if config.subsampling == "auto" else config.subsampling
+        if self._sampling not in codec.samplings:
             names = ", ".join(codec.samplings)
             raise UsageError(f"subsampling: {codec.format} has {names}, not {config.subsampling}")
         self._measure = Measure(self._goal.metrics, config, device, distance)
@@ -94,7 +89,7 @@ class CodecBackend:
             except Exception as error:  # a fault with one picture must not end the run
                 results[index] = as_picture_error(error)
         packing = []
-        for lane, encoded in self._encode_all(lanes, pool):
+        for lane, encoded in self._search(lanes, pool):
             if isinstance(encoded, PictureError):
                 results[lane.index] = encoded
             else:
@@ -111,31 +106,10 @@ class CodecBackend:
         ]
 
     def _lane(self, index: int, picture: Picture) -> _Lane:
-        samplings, asked = self._codec.samplings, self._config.subsampling
-        is_ours = asked == "auto" and len(samplings) > 1
-        sampling = samplings[0]
-        if is_ours:
-            sampling = choose_sampling(picture, "auto", self._goal.nominal_score, self._device)
-        elif len(samplings) > 1:
-            sampling = "gray" if picture.is_gray else asked
+        start = foretold(picture, self.format, self._goal.nominal_score)
+        track = Track(self._goal, picture.height * picture.width, start=start)
         bare = replace(picture, metadata=strip(picture.metadata, self._config.strip))
-        return _Lane(index, bare, sampling, is_ours, self._track(picture))
-
-    def _track(self, picture: Picture) -> Track:
-        return Track(self._goal, picture.height * picture.width)
-
-    def _encode_all(
-        self, lanes: Sequence[_Lane], pool: Executor
-    ) -> Iterable[tuple[_Lane, Encoded | PictureError]]:
-        """Each picture's best encoding; what misses its target with subsampled chroma comes again."""
-        again = []
-        for lane, encoded in self._search(lanes, pool):
-            if isinstance(encoded, Encoded) and _needs_full_chroma(lane, encoded):
-                track = self._track(lane.picture)
-                again.append(replace(lane, sampling="444", track=track, encodes=encoded.encodes))
-            else:
-                yield lane, encoded
-        yield from self._search(again, pool)
+        return _Lane(index, bare, track)
 
     def _search(
         self, lanes: Sequence[_Lane], pool: Executor
@@ -169,21 +143,22 @@ class CodecBackend:
     def _encode(self, lane: _Lane, nominal: float) -> tuple[bytes, Decoded]:
         """Encodes a picture and opens the result; runs in the pool."""
         quality = self._codec.quality_of_score(nominal)
-        data = self._codec.encode(lane.picture, quality, lane.sampling, self._mark)
+        data = self._codec.encode(lane.picture, quality, self._sampling, self._mark)
         is_looked_at = not self._fixed and self._goal.metrics
         return data, self._codec.decode(data) if is_looked_at else lane.picture.decoded
 
     def _attempt(self, lane: _Lane, encoded: Encoded, decoded: Decoded) -> Attempt:
-        settings: dict[str, Any] = {"subsampling": lane.sampling, "lossless": True}
-        if not self._codec.is_lossless:
+        settings: dict[str, Any] = {"subsampling": "gray" if lane.picture.is_gray else self._sampling}
+        if self._codec.has_quality:
             target = self._goal.target
-            settings = {
+            settings |= {
                 "quality": self._config.quality,
                 "target": f"{target.metric.name}={target.value:g}",
-                "encodes": lane.encodes + encoded.encodes,
-                "subsampling": lane.sampling,
+                "encodes": encoded.encodes,
                 f"{self.format}_quality": round(self._codec.quality_of_score(encoded.nominal), 2),
             }
+        else:
+            settings["lossless"] = self._codec.is_lossless
         return Attempt(
             self.format,
             encoded.data,
@@ -193,9 +168,3 @@ class CodecBackend:
             encoded.fault,
             must_equal=self._codec.is_lossless,
         )
-
-
-def _needs_full_chroma(lane: _Lane, encoded: Encoded) -> bool:
-    """Whether subsampled chroma, chosen by us, may be what kept a picture from its target."""
-    is_missed = encoded.fault is not None and encoded.fault.reason is Reason.TARGET_UNREACHABLE
-    return is_missed and lane.is_ours and lane.sampling not in ("444", "gray")

@@ -191,7 +191,7 @@ class Files:
         if found.is_done and found.row is not None:
             output = str(output_path(entry, found.row.record))
             return FileTask(entry, found, left=left_alone(found.row, str(entry.source), output))
-        if found.foreign and not self._options.overwrite:
+        if found.foreign and not self._may_replace(entry):
             record = FileRecord(str(entry.source), str(found.foreign[0]), Status.SKIPPED, Reason.EXISTS)
             return FileTask(entry, found, left=record)
         job = None if entry.is_other else Job(FileBlob(entry.source), draws_map=entry.map is not None)
@@ -248,7 +248,7 @@ class Files:
         like = None
         if entry.in_place or self._options.keep_times:
             like = Like(entry.source.stat(), self._options.keep_times)
-        if not self._options.overwrite and output != entry.source:
+        if output != entry.source and not self._may_replace(entry):
             check_place(output, result.task.found)
         if isinstance(data, bytes):
             write_atomically(output, data, like)
@@ -257,6 +257,10 @@ class Files:
         if entry.in_place and output != entry.source:
             _remove(entry.source, output)
         return stamp_of(output) if entry.in_place else result.stamp
+
+    def _may_replace(self, entry: Entry) -> bool:
+        """Whether files of others are no hindrance; in place they may be sources."""
+        return self._options.overwrite and not entry.in_place
 
     def _remove_others(self, result: FileResult) -> None:
         """Earlier outputs of ours under another suffix, once the picture has one that is up to date."""

@@ -72,7 +72,7 @@ def draw_pair(source: bytes, output: bytes) -> Drawing:
     before, after = (read_picture(data, MOST_MEGAPIXELS) for data in (source, output))
     if before.pixels.shape[1:] != after.pixels.shape[1:]:
         raise PictureError(Reason.VERIFY_REFUSED, "source and output differ in size")
-    unlike = dissimilarity(_in_bytes(before), _in_bytes(after))
+    unlike = dissimilarity(in_bytes(before), in_bytes(after))
     brightest = max(float(np.quantile(unlike.numpy(), 0.99)), _FAINTEST)
     heat = Image.fromarray(unlike.numpy())
     heat = heat.resize(_within(heat.size, LONGEST_HEAT), Image.Resampling.BOX)
@@ -122,15 +122,24 @@ def _dissimilarity(before: Tensor, after: Tensor) -> Tensor:
     return (1 - ssim)[0].clamp(0, 2)
 
 
-def _in_bytes(picture: Picture) -> Tensor:
-    """Pixels of 0..255, whatever the picture's depth."""
-    if picture.pixels.dtype == torch.uint8:
-        return picture.pixels
-    return torch.from_numpy((picture.pixels.numpy() >> 8).astype(np.uint8))
+def in_bytes(picture: Picture) -> Shaped[Tensor, "channels height width"]:
+    """Pixels of 0..255, whatever the picture's depth; on white where they can be seen through."""
+    pixels = _high_byte(picture.pixels)
+    if picture.alpha is None:
+        return pixels
+    alpha = _high_byte(picture.alpha).numpy().astype(np.uint16)
+    seen = pixels.numpy() * alpha + 255 * (255 - alpha)
+    return torch.from_numpy(((seen + 127) // 255).astype(np.uint8))
+
+
+def _high_byte(samples: Tensor) -> Tensor:
+    if samples.dtype == torch.uint8:
+        return samples
+    return torch.from_numpy((samples.numpy() >> 8).astype(np.uint8))
 
 
 def _shown(picture: Picture) -> Image.Image:
-    samples = _in_bytes(picture).permute(1, 2, 0).contiguous().numpy()
+    samples = in_bytes(picture).permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(samples[..., 0] if picture.is_gray else samples)
     small = image.resize(_within(image.size, LONGEST_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _upright(_in_srgb(small, picture.metadata.icc), picture)

@@ -32,6 +32,7 @@ class Summary:
     Attributes:
         statuses: how many files ended how.
         bytes_in, bytes_out: totals over the files that have an output of this run.
+        formats, format_bytes: how many of these outputs have which format, and bytes of them.
         megapixels: decoded, millions of pixels.
         failures: the records of the first ones.
         done: how many were done already.
@@ -42,6 +43,8 @@ class Summary:
     statuses: Counter[Status] = field(default_factory=Counter)
     bytes_in: int = 0
     bytes_out: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    format_bytes: Counter[str] = field(default_factory=Counter)
     megapixels: float = 0.0
     failures: list[FileRecord] = field(default_factory=list)
     done: int = 0
@@ -60,6 +63,9 @@ class Summary:
         elif record.bytes_in is not None and record.bytes_out is not None:
             self.bytes_in += record.bytes_in
             self.bytes_out += record.bytes_out
+            if record.format is not None:
+                self.formats[record.format] += 1
+                self.format_bytes[record.format] += record.bytes_out
             self.megapixels += (record.width or 0) * (record.height or 0) / 1e6
 
     @property
@@ -89,6 +95,9 @@ class Summary:
         rate = self.megapixels / self.seconds if self.seconds else 0.0
         table.add_row("files", counts)
         table.add_row("bytes", f"{self.bytes_in:,} -> {self.bytes_out:,} ({100 * self.saved:.1f} % saved)")
+        if len(self.formats) > 1:
+            for form, count in self.formats.most_common():
+                table.add_row(form, f"{count:,} files, {self.format_bytes[form]:,} bytes")
         table.add_row("time", f"{self.seconds:.1f} s, {rate:.2f} Mpx/s")
         table.add_row("peak memory", f"{peak_megabytes():,.0f} MB")
         if self.estimate is not None:

@@ -62,7 +62,7 @@ class Found:
         is_done: whether nothing is left to do.
         stamp, content: of the source; the content is empty where it need not be known.
         ours: files at its places that earlier runs wrote for this source, with their checksums.
-        foreign: all other files there but the source itself.
+        foreign: all other files where this run may write, but the source itself.
     """
 
     row: Row | None = None
@@ -149,7 +149,9 @@ def place_of(path: Path) -> str:
 
 def output_path(entry: Entry, record: FileRecord) -> Path:
     """Where the output of a record lies, wherever the earlier run was started from."""
-    return entry.copy if record.status is Status.KEPT else entry.output
+    if record.status is not Status.KEPT and record.format in entry.formats:
+        return entry.output(record.format)
+    return entry.copy  # also of a shard, and of a JPEG made smaller without loss in a run for other formats
 
 
 def left_alone(row: Row, source: str, output: str | None) -> FileRecord:
@@ -198,7 +200,8 @@ def _look_at_places(entry: Entry, row: Row | None) -> tuple[dict[Path, str], tup
     known = row.ours if row is not None and is_of(entry, row) else ()
     ours: dict[Path, str] = {}
     foreign: list[Path] = []
-    for path in dict.fromkeys((entry.output, entry.copy)):
+    places = entry.places
+    for path in dict.fromkeys((*places, *(entry.former_places if known else ()))):
         if path == entry.source:
             continue
         try:
@@ -210,7 +213,7 @@ def _look_at_places(entry: Entry, row: Row | None) -> tuple[dict[Path, str], tup
             raise PictureError(Reason.WRITE_ERROR, message) from error
         if checksum in known:
             ours[path] = checksum
-        else:
+        elif path in places:
             foreign.append(path)
     return ours, tuple(foreign)
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from imgcompress.compressor import as_picture_error
 from imgcompress.dataset.files import back_up, check_place, failed_record, ours_now, placed, record_of
 from imgcompress.dataset.ledger import Row, checksum_of
+from imgcompress.dataset.names import SUFFIXES
 from imgcompress.dataset.options import RunOptions
 from imgcompress.dataset.pipeline import Computed, Job, failed
 from imgcompress.dataset.resume import TRANSIENT, Found, History, left_alone, place_of, stamp_of
@@ -75,7 +76,7 @@ def left_members(entry: Entry, history: History, chosen: Chosen | None) -> Itera
         if chosen is not None and row.key not in chosen.keys:
             continue
         name = row.key[len(entry.key) + 1 :]
-        yield LeftMember(left_alone(row, f"{entry.source}/{name}", f"{entry.output}/{name}"))
+        yield LeftMember(left_alone(row, f"{entry.source}/{name}", f"{entry.copy}/{name}"))
 
 
 class ShardRun:
@@ -109,7 +110,7 @@ class ShardRun:
             self._own_outputs = self._find_own_outputs()
             if not self._options.dry_run:
                 self._note([self._begun()], afresh=False)
-                self._target = self._file.enter_context(atomic_file(self._entry.output, self._like()))
+                self._target = self._file.enter_context(atomic_file(self._entry.copy, self._like()))
                 self._writer = self._writing.enter_context(shard.rewrite(self._target))
             for member in shard.members():
                 if chosen is None or f"{self._entry.key}/{member.key}" in chosen.keys:
@@ -148,7 +149,7 @@ class ShardRun:
         member = task.member
         if task.left is not None:
             row = task.left
-            names = (f"{self._entry.source}/{member.key}", f"{self._entry.output}/{member.key}")
+            names = (f"{self._entry.source}/{member.key}", f"{self._entry.copy}/{member.key}")
             self._done.append(_Done(member, left_alone(row, *names), row.content, row.output_sha256, row))
             return self._done[-1].record
         if computed is None:
@@ -159,12 +160,14 @@ class ShardRun:
         size = record.bytes_in
         if outcome.data is not None:
             size = len(outcome.data)
-        record = replace(record, output=f"{self._entry.output}/{member.key}", bytes_out=size)
+        record = replace(record, output=f"{self._entry.copy}/{member.key}", bytes_out=size)
         self._done.append(_Done(member, record, computed.content, computed.checksum))
         if self._writer is None or self._error is not None:
             return record
         try:
-            suffix = ".jpg" if outcome.status is Status.RECOMPRESSED else None
+            suffix = None
+            if outcome.status is Status.RECOMPRESSED and outcome.format is not None:
+                suffix = SUFFIXES[outcome.format][0]
             self._writer.add(member, outcome.data if is_new else None, suffix)
         except Exception as error:
             self._fail(_as_write_error(error))
@@ -226,11 +229,11 @@ class ShardRun:
         if entry.in_place and self._options.backup is not None and not is_ours:
             back_up(entry.source, content, self._options.backup / entry.key)
         if not self._options.overwrite and not entry.in_place:
-            check_place(entry.output, self._found)
+            check_place(entry.copy, self._found)
         self._file.close()
         row = self._row(record, checksum, confirmed=True, content=content)
         if entry.in_place:
-            row = replace(row, stamp=stamp_of(entry.output), content=checksum)
+            row = replace(row, stamp=stamp_of(entry.copy), content=checksum)
         self._note([row, *rows])
 
     def _record(self, size: int) -> FileRecord:
@@ -238,7 +241,7 @@ class ShardRun:
         passing = (done.record.reason for done in self._done if done.record.reason in PASSING)
         return FileRecord(
             str(self._entry.source),
-            str(self._entry.output),
+            str(self._entry.copy),
             Status.RECOMPRESSED,
             next(passing, Reason.SMALLER),
             format=self._entry.source.suffix[1:].lower(),
@@ -278,7 +281,7 @@ class ShardRun:
     def _begun(self) -> Row:
         """Says where a temporary file may be left."""
         record = FileRecord(
-            str(self._entry.source), str(self._entry.output), Status.FAILED, Reason.INTERNAL_ERROR
+            str(self._entry.source), str(self._entry.copy), Status.FAILED, Reason.INTERNAL_ERROR
         )
         return self._row(record, None, confirmed=False)
 

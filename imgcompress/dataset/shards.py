@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from imgcompress.dataset.blobs import Blob
-from imgcompress.dataset.names import JPEG_SUFFIXES
+from imgcompress.dataset.names import SUFFIXES
 from imgcompress.errors import PictureError, Reason
 
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4")
@@ -43,7 +43,7 @@ class ShardWriter(Protocol):
         Args:
             member: one of ``members()``, in that order.
             data: its new bytes; None for those that it had.
-            suffix: what the name ends with from now on, such as ``.jpg``; None where the format is the same.
+            suffix: that of the new format, such as ``.jpg``; None where the format is the same.
 
         Raises:
             PictureError: the source cannot be read any more.
@@ -118,7 +118,8 @@ def not_found(path: Path, member: Member) -> PictureError:
 def with_suffix(name: str, suffix: str) -> str:
     """A picture's name after its format changed; a name that fits already stays."""
     stem, old = posixpath.splitext(name)
-    if old.lower() == suffix or {old.lower(), suffix} <= JPEG_SUFFIXES or not posixpath.basename(name):
+    alike = next(suffixes for suffixes in SUFFIXES.values() if suffix in suffixes)
+    if old.lower() in alike or not posixpath.basename(name):
         return name
     return stem + suffix
 

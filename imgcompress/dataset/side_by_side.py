@@ -8,20 +8,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from imgcompress.dataset.heat import heat_colors
+from imgcompress.dataset.pair_drawing import in_bytes
 from imgcompress.formats.jpeg.spending import bits_per_mcu
 from imgcompress.image.read import read_picture
-from imgcompress.verify import decode_again
 
 PANEL_WIDTH = 640
 CAPTION_HEIGHT = 28
 
 
 def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
-    """Draws four labelled panels.
+    """Draws four labelled panels; three where the result is no JPEG, which alone tells where its bits went.
 
     Args:
         source: the source file.
-        result: the JPEG made from it.
+        result: the file made from it.
 
     Returns:
         An RGB image of two by two panels.
@@ -29,21 +29,23 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
     Raises:
         PictureError: one of the files does not decode.
     """
-    before = read_picture(source).pixels
-    after = decode_again(result).pixels
-    bits = bits_per_mcu(result)
+    picture = read_picture(result)
+    before, after = in_bytes(read_picture(source)), in_bytes(picture)
     error = (before.float() - after.float()).abs().mean(dim=0)
     difference = functional.avg_pool2d(error[None, None], 8, ceil_mode=True)[0, 0]
     bits_per_pixel = 8 * len(result) / error.numel()
     panels = [
         (f"original: {len(source):,} bytes", _picture(before)),
         (f"result: {len(result):,} bytes, {bits_per_pixel:.2f} bits a pixel", _picture(after)),
-        (f"where the bits went: {bits.median():.0f} bits a unit (median) to {bits.max():.0f}", _heat(bits)),
         (
             f"where the difference is: mean {difference.mean():.1f}, most {difference.max():.1f} levels",
             _heat(difference),
         ),
     ]
+    if picture.format == "jpeg":
+        bits = bits_per_mcu(result)
+        told = f"where the bits went: {bits.median():.0f} bits a unit (median) to {bits.max():.0f}"
+        panels.insert(2, (told, _heat(bits)))
     height = max(1, round(PANEL_WIDTH * error.shape[0] / error.shape[1]))
     sheet = Image.new("RGB", (2 * PANEL_WIDTH, 2 * (height + CAPTION_HEIGHT)), "white")
     pen = ImageDraw.Draw(sheet)

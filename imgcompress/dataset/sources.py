@@ -2,19 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
+from imgcompress.config import Format
 from imgcompress.dataset.magic import HEAD_BYTES, begins_as_picture
 from imgcompress.dataset.names import (
     SHARD_SUFFIXES,
-    free_name,
+    SUFFIXES,
+    FolderNames,
+    formats_of,
     has_image_suffix,
-    is_jpeg_name,
-    output_names,
-    output_names_in_place,
 )
 from imgcompress.dataset.selection import Selection
 from imgcompress.errors import UsageError
@@ -37,8 +37,9 @@ class Entry:
     Attributes:
         key: the source's path below the root, with slashes: what the ledger knows it by.
         source: the file.
-        output: where a JPEG made from it goes; for a shard, the new shard.
-        copy: where a byte copy of it goes; the same path when the source already has a JPEG's suffix.
+        copy: where a byte copy of it goes, and a result of its own format; for a shard, the new shard.
+        formats: those that its result may have; none for a shard and for what is only to be copied.
+        name_for: what a result of a format is called, of this run or of one with other formats.
         map: where its attention map goes; None for nowhere.
         problem: why nothing may be written for it, if so.
         is_other: it is no picture, and only to be copied.
@@ -46,8 +47,9 @@ class Entry:
 
     key: str
     source: Path
-    output: Path
     copy: Path
+    formats: tuple[str, ...] = ()
+    name_for: Callable[[str], str] | None = None
     map: Path | None = None
     problem: str | None = None
     is_other: bool = False
@@ -61,6 +63,20 @@ class Entry:
     def in_place(self) -> bool:
         """Whether its output takes the source's own place."""
         return self.copy == self.source
+
+    def output(self, form: str) -> Path:
+        """Where a result of a format goes."""
+        return self.copy if self.name_for is None else self.copy.with_name(self.name_for(form))
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """All that this run may write to."""
+        return tuple(dict.fromkeys((*map(self.output, self.formats), self.copy)))
+
+    @property
+    def former_places(self) -> tuple[Path, ...]:
+        """Where runs with other formats may have left a result; in place they were the source since."""
+        return () if self.in_place else tuple(map(self.output, SUFFIXES))
 
     def key_of(self, output: Path) -> str:
         """The key of a file beside the source."""
@@ -78,6 +94,7 @@ class Listing:
         selection: which of the files; ``limit`` and ``sample`` count pictures, and are the run's business.
         maps: a folder that mirrors the tree with attention maps; None for none.
         others: whether all other files below a folder are listed, too, to be copied.
+        format: of the run's results.
 
     Raises:
         UsageError: the source is missing, no picture is left, or the folders lie inside one another in a way
@@ -89,6 +106,7 @@ class Listing:
     selection: Selection = Selection()  # noqa: RUF009  # frozen
     maps: Path | None = None
     others: bool = False
+    format: Format = "jpeg"
 
     def __post_init__(self) -> None:
         try:
@@ -133,11 +151,11 @@ class Listing:
         if names.problem is not None:
             # It becomes a line of the report: reading it fails with the reason.
             place = folder if self.destination is None else self.destination / relative
-            yield Entry(relative.as_posix(), folder, place, place, problem=names.problem)
+            yield Entry(relative.as_posix(), folder, place, problem=names.problem)
         others = names.others if self.others and self.destination is not None else ()
-        for name in sorted((*names.outputs, *names.folders, *others)):
-            if name in names.outputs or name in others:
-                yield self._entry(folder / name, relative / name, names)
+        for name in sorted((*names.candidates, *names.folders, *others)):
+            if name in names.candidates or name in others:
+                yield self._entry(folder / name, relative / name, names, is_other=name in others)
             elif name != STATE_FOLDER:
                 yield from self._below(folder / name, relative / name)
 
@@ -173,32 +191,33 @@ class Listing:
                 return path.relative_to(root)
         return None
 
-    def _names(self, folder: Path) -> "_Names":
+    def _names(self, folder: Path) -> FolderNames:
         return _list_folder(folder, in_place=self.destination is None)
 
-    def _named(self, source: Path, relative: Path, names: "_Names", problem: str | None = None) -> Entry:
+    def _named(self, source: Path, relative: Path, names: FolderNames, problem: str | None = None) -> Entry:
         """A file that is named: it may be of any kind. Its output is called as in a run over its folder."""
         if problem is None and _is_special(source):
             problem = "not a regular file"
         if problem is None:
-            return self._entry(source, relative, names.with_one(source.name))
+            return self._entry(source, relative, names)
         copy = source if self.destination is None else self.destination / relative
-        return Entry(relative.as_posix(), source, copy, copy, problem=problem)
+        return Entry(relative.as_posix(), source, copy, problem=problem)
 
-    def _entry(self, source: Path, relative: Path, names: "_Names") -> Entry:
-        is_other = source.name not in names.outputs
-        copy = source if self.destination is None else self.destination / relative
-        output = copy if is_other else copy.with_name(names.outputs[source.name])
-        if is_jpeg_name(source.name):
-            copy = output
+    def _entry(self, source: Path, relative: Path, names: FolderNames, *, is_other: bool = False) -> Entry:
+        copy = source
+        if self.destination is not None:
+            copy = (self.destination / relative).with_name(names.copy(source.name))
+        is_picture = not is_other and not _is_shard_name(source.name)
         drawn = None if self.maps is None or is_other else self.maps / f"{relative}.png"
-        outputs = [path for path in (None if self.destination is None else output, drawn) if path]
+        outputs = [path for path in (None if self.destination is None else copy, drawn) if path]
         problem = next(filter(None, (self._problem(source, path) for path in outputs)), None)
         if ".." in relative.parts:
             problem = "a path with '..' has no place below the destination"
         elif self.destination is None and _is_link(source):
             problem = "a link is not replaced"
-        return Entry(relative.as_posix(), source, output, copy, drawn, problem, is_other)
+        formats = formats_of(self.format) if is_picture else ()
+        name_for = partial(names.output, source.name) if is_picture else None
+        return Entry(relative.as_posix(), source, copy, formats, name_for, drawn, problem, is_other)
 
     def _problem(self, source: Path, output: Path) -> str | None:
         """A destination around the source, or links, may lead back to where sources are."""
@@ -226,33 +245,7 @@ class Listing:
                 raise UsageError(f"{self.maps}: maps there could replace outputs in {self.destination}")
 
 
-@dataclass(frozen=True)
-class _Names:
-    """The names in one folder.
-
-    Attributes:
-        outputs: of the candidates: what their outputs are called.
-        folders, others: what lies beside them.
-        problem: why the folder cannot be listed, if so.
-    """
-
-    outputs: dict[str, str]
-    folders: tuple[str, ...] = ()
-    others: frozenset[str] = frozenset()
-    problem: str | None = None
-
-    def with_one(self, name: str) -> "_Names":
-        """The same with a file that is asked for whether or not it is a candidate."""
-        if name in self.outputs:
-            return self
-        output = name
-        if not (is_jpeg_name(name) or _is_shard_name(name)):
-            beside = (*self.outputs, *self.outputs.values(), *self.folders)
-            output = free_name(name, {other.casefold() for other in beside})
-        return replace(self, outputs={name: output})
-
-
-def _list_folder(folder: Path, *, in_place: bool) -> _Names:
+def _list_folder(folder: Path, *, in_place: bool) -> FolderNames:
     files, folders, others = [], [], []
     try:
         with os.scandir(folder) as found:
@@ -265,12 +258,10 @@ def _list_folder(folder: Path, *, in_place: bool) -> _Names:
                 elif path.is_file() and not is_temporary(path):
                     others.append(item.name)
     except OSError as error:
-        return _Names({}, problem=f"{folder}: {error.strerror}")
+        return FolderNames(in_place=in_place, problem=f"{folder}: {error.strerror}")
     shards = [name for name in files if _is_shard_name(name)]
     pictures = sorted(name for name in files if not _is_shard_name(name))
-    name_all = output_names_in_place if in_place else output_names
-    outputs = name_all(pictures, (*folders, *shards)) | {name: name for name in shards}
-    return _Names(outputs, tuple(folders), frozenset(others))
+    return FolderNames(pictures, shards, folders, others, in_place=in_place)
 
 
 @lru_cache(maxsize=256)

@@ -68,6 +68,12 @@ class AvifCodec:
     """
 
     format = "avif"
+    # AVIF predicts chroma from luma, so that all of it costs next to nothing: at one SSIMULACRA2, 4:4:4 takes
+    # -3 to +3 % of the bytes of 4:2:0 at scores of 60 to 84, 0 to -9 % at 86 and -1 to -15 % at 90, at 8 as
+    # at 12 bits; text in color does not get beyond 57 without it. Measured on 8 crops of Kodak of 384x384
+    # pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page (aom, speed 6).
+    samplings: tuple[str, ...] = ("444", "422", "420")
+    has_quality = True
     is_lossless = False
 
     def __init__(self, config: AvifConfig) -> None:
@@ -159,7 +165,7 @@ class AvifCodec:
         pixels = pixels.expand(3, -1, -1)
         if alpha is not None:
             pixels = torch.cat([pixels, alpha[None]])
-        data: bytes = imagecodecs.avif_encode(
+        data = imagecodecs.avif_encode(
             _samples(pixels.to(torch.uint16)),
             level=min(max(round(quality), 0), _BEST_DEEP),
             speed=self._config.speed,

@@ -12,9 +12,11 @@ class Codec(Protocol):
     format: str
     """Of ``imgcompress.image.containers.format_of``."""
     samplings: tuple[str, ...]
-    """Of "444", "422" and "420", those that there are; a single one is taken for gray pictures, too."""
+    """Of "444", "422" and "420", those that there are, the best one first."""
+    has_quality: bool
+    """Whether a quality means anything; else there is nothing to search for."""
     is_lossless: bool
-    """Whether every pixel (and bit) survives, so that there is nothing to search for."""
+    """Whether every pixel and bit survives."""
 
     def refuse(self, picture: Picture) -> None:
         """Looks whether the format holds the picture.
@@ -35,7 +37,7 @@ class Codec(Protocol):
         Args:
             picture: one that is not refused. All of its metadata go into the file.
             quality: 0 to 100, the library's own scale, continued between its whole numbers as far as can be.
-            subsampling: "444", "422", "420" or "gray".
+            subsampling: one of ``samplings``; what is gray has no chroma.
             mark: a note by which ``read_picture`` sees ``marked``; None for none.
 
         Raises:

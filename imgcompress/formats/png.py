@@ -23,6 +23,8 @@ class PngCodec:
     """
 
     format = "png"
+    samplings: tuple[str, ...] = ("444",)
+    has_quality = False
     is_lossless = True
 
     def refuse(self, picture: Picture) -> None:
@@ -41,7 +43,9 @@ class PngCodec:
             planes = torch.cat([planes, picture.alpha[None]])
         samples = planes.permute(1, 2, 0).contiguous().numpy()
         try:
-            data = imagecodecs.png_encode(samples[..., 0] if samples.shape[2] == 1 else samples, level=_EFFORT)
+            data = imagecodecs.png_encode(
+                samples[..., 0] if samples.shape[2] == 1 else samples, level=_EFFORT
+            )
         except (ValueError, RuntimeError) as error:
             raise PictureError(Reason.UNSUPPORTED, f"libpng refuses the picture: {error}") from error
         coded = [chunk for chunk in png_chunks(bytes(data)) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")]

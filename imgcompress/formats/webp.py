@@ -42,7 +42,9 @@ class WebpCodec:
 
     def __init__(self, config: WebpConfig) -> None:
         self._config = config
+        self.has_quality = not config.lossless
         self.is_lossless = config.lossless and config.near_lossless == 100
+        self.samplings: tuple[str, ...] = ("444",) if config.lossless else ("420",)
 
     def refuse(self, picture: Picture) -> None:
         """See :class:`imgcompress.formats.codec.Codec`."""
@@ -57,14 +59,12 @@ class WebpCodec:
         """See :class:`imgcompress.formats.codec.Codec`."""
         return interpolate(_QUALITY_OF_SCORE, nominal)
 
-    def encode(self, picture: Picture, quality: float, subsampling: str, mark: bytes | None) -> bytes:
+    def encode(self, picture: Picture, quality: float, subsampling: str, mark: bytes | None) -> bytes:  # noqa: ARG002
         """See :class:`imgcompress.formats.codec.Codec`.
 
-        Lossy files are 4:2:0: with "444" or "422" they are UNSUPPORTED. Gray is coded, and decodes, as RGB.
+        Gray is coded, and decodes, as RGB.
         """
         config = self._config
-        if not config.lossless and subsampling not in ("420", "gray"):
-            raise PictureError(Reason.UNSUPPORTED, f"lossy WebP has chroma at 4:2:0 only, not {subsampling}")
         pixels, alpha = picture.pixels, picture.alpha
         if not config.lossless and alpha is not None:
             pixels = fill_transparent(pixels[None], alpha[None])[0]

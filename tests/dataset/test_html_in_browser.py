@@ -199,11 +199,11 @@ def test_samples_are_chosen(opened: Opened) -> None:
 
 def test_numbers_are_sorted_as_numbers_both_ways(opened: Opened) -> None:
     assert opened.sort("Bytes out") == "ascending"
-    assert opened.column(6) == ["90", "500", "900", "1,000", "2,000", ""]
+    assert opened.column(7) == ["90", "500", "900", "1,000", "2,000", ""]
     assert opened.sort("Bytes out") == "descending"
-    assert opened.column(6) == ["2,000", "1,000", "900", "500", "90", ""]
+    assert opened.column(7) == ["2,000", "1,000", "900", "500", "90", ""]
     assert opened.sort("PSNR") == "ascending"
-    assert opened.column(8) == ["8.25", "9.50", "70.00", "100.00", "", ""]
+    assert opened.column(9) == ["8.25", "9.50", "70.00", "100.00", "", ""]
     assert opened.head("Bytes out").get_attribute("aria-sort") == "none"
 
 
@@ -226,9 +226,31 @@ def test_filters(opened: Opened) -> None:
     assert opened.column(2) == ["recompressed"] * 4
     opened.page.get_by_role("searchbox").fill("nowhere")
     assert opened.column(1) == [] and count.inner_text() == "0 of 6 files"
-    assert [chip.strip() for chip in opened.page.locator("#chips label").all_inner_texts()] == [
+    assert [chip.strip() for chip in opened.page.locator("#statuses label").all_inner_texts()] == [
         "all", "recompressed", "kept", "failed",
     ]  # fmt: skip
+
+
+def test_formats(opened: Opened) -> None:
+    chips = opened.page.locator("#formats label")
+    assert [chip.strip() for chip in chips.all_inner_texts()] == ["all formats", "none", "jpeg", "png"]
+    chips.nth(3).click()
+    assert opened.column(1) == ["kept.png"] and opened.column(4) == ["png"]
+    chips.nth(0).click()
+    assert opened.sort("Format") == "ascending" and opened.column(4) == ["", *["jpeg"] * 4, "png"]
+
+
+def test_what_each_format_would_cost(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    costs = {"costs": {"jpeg": 1234, "avif": 500}}
+    record = FileRecord(
+        "a.png", "a.avif", Status.RECOMPRESSED, Reason.SMALLER, "avif", 64, 48, 9000, 500, {}, costs
+    )
+    write_html(path, RunFacts("a", Config(), 1.0), [record])
+    found = Opened(browser, path)
+    assert found.page.locator("#table td.format").get_attribute("title") == "bytes: jpeg 1,234, avif 500"
+    assert not found.page.locator("#formats").is_visible() and found.is_clean()
+    found.page.close()
 
 
 def test_a_hostile_name_does_nothing(opened: Opened) -> None:
@@ -268,9 +290,9 @@ def test_a_hundred_thousand_rows_scroll_to_the_end(many: Opened) -> None:
 
 def test_a_hundred_thousand_rows_are_sorted_and_filtered(many: Opened) -> None:
     many.sort("Bytes in")
-    assert many.column(5)[:3] == ["1,000", "1,001", "1,002"]
+    assert many.column(6)[:3] == ["1,000", "1,001", "1,002"]
     many.sort("Bytes in")
-    assert many.column(5)[:2] == ["100,999", "100,998"]
+    assert many.column(6)[:2] == ["100,999", "100,998"]
     many.page.get_by_role("searchbox").fill("4321.png")
     assert many.page.locator("#count").inner_text() == "10 of 100,000 files"
     many.page.get_by_role("searchbox").fill("")

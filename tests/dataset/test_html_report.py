@@ -116,6 +116,19 @@ def test_the_table_holds_every_file(tmp_path: Path) -> None:
     ]
 
 
+def test_formats_and_what_each_would_cost(tmp_path: Path) -> None:
+    settings = {"costs": {"jpeg": 1234, "<avif>": 250}}
+    record = replace(recompressed("in/g.png"), format="avif", settings=settings)
+    sample = replace(pair("in/g.png", Group.WORST), record=record)
+    found = page(tmp_path, [*RECORDS, record], pairs=(sample,))
+    data = found.data
+    assert [data["formats"][code] for code in data["format"]] == ["jpeg", "jpeg", "png", "", "", "", "avif"]
+    assert data["costs"] == {"6": "jpeg 1,234, <avif> 250"}
+    assert "Formatsjpeg 2, png 1, avif 1" in found.text
+    assert "Bytes as jpeg1,234Bytes as <avif>250" in found.text
+    assert "Formats" not in page(tmp_path, RECORDS[:2]).text
+
+
 def test_totals_in_words(tmp_path: Path) -> None:
     text = page(tmp_path, RECORDS).text
     for words in (

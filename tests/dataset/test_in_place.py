@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcompress.config import Config, JpegConfig, LoopConfig
+from imgcompress.config import Config, LoopConfig
 from imgcompress.dataset import files
 from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.options import RunOptions
@@ -30,7 +30,7 @@ CONFIG = Config(
     max_encodes=1,
     batch_size=2,
     loop=LoopConfig(rounds=0),
-    jpeg=JpegConfig(mark=False),
+    mark=False,
 )
 
 

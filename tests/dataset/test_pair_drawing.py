@@ -1,5 +1,6 @@
 import io
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -49,6 +50,37 @@ def test_the_heat_is_where_the_difference_is(pixels: np.ndarray) -> None:
     assert heat.shape == (16, 24, 3)
     quarters = [heat[y : y + 8, x : x + 12].mean() for y in (0, 8) for x in (0, 12)]
     assert quarters[1] > 100 and max(quarters[0], quarters[2], quarters[3]) < 40
+
+
+def test_results_of_other_formats(pixels: np.ndarray) -> None:
+    sixteen = np.ascontiguousarray(pixels.astype(np.uint16) * 257)
+    deep = imagecodecs.avif_encode(sixteen >> 6, level=60, bitspersample=10)
+    for source, output in (
+        (file(pixels, "PNG"), file(pixels, "WEBP", quality=60)),
+        (file(pixels, "PNG"), file(pixels, "AVIF", quality=60)),
+        (imagecodecs.png_encode(sixteen), deep),
+    ):
+        drawing = draw_pair(source, output)
+        assert sizes(drawing) == {(192, 128)}
+        assert np.abs(opened(drawing.before) - pixels).mean() < 3
+        assert 0 < np.abs(opened(drawing.after) - pixels).mean() < 8
+
+
+def test_what_cannot_be_seen_is_no_difference(pixels: np.ndarray) -> None:
+    alpha = np.full((128, 192, 1), 255, np.uint8)
+    alpha[:64] = 0
+    hidden = np.where(alpha == 0, 7, pixels).astype(np.uint8)
+    drawing = draw_pair(
+        file(np.dstack([pixels, alpha]), "PNG"), file(np.dstack([hidden, alpha]), "WEBP", lossless=True)
+    )
+    assert drawing.brightest == pair_drawing._FAINTEST
+    assert opened(drawing.before)[:60].min() > 250 and opened(drawing.after)[:60].min() > 250
+    half = alpha // 2 + 64
+    seen = opened(draw_pair(*[file(np.dstack([pixels, half]), "PNG")] * 2).after)
+    with Image.open(io.BytesIO(file(np.dstack([pixels, half]), "PNG"))) as image:
+        white = Image.new("RGBA", image.size, "white")
+        expected = np.asarray(Image.alpha_composite(white, image).convert("RGB"), dtype=float)
+    assert np.abs(seen - expected).mean() < 3
 
 
 def test_hardly_any_difference_is_dark(pixels: np.ndarray) -> None:

@@ -60,6 +60,19 @@ def test_totals_count_what_has_an_output_of_this_run() -> None:
     assert summary.megapixels == pytest.approx(0.51)
 
 
+def test_formats_are_told_where_there_are_several() -> None:
+    summary, place = Summary(), console()
+    for record in RECORDS:
+        summary.add(record)
+    summary.show(place)
+    assert (summary.formats, summary.format_bytes) == ({"jpeg": 1, "png": 1}, {"jpeg": 1000, "png": 500})
+    assert "jpeg" in text(place) and "1 files, 1,000 bytes" in text(place)
+    single, place = Summary(), console()
+    single.add(RECORDS[0])
+    single.show(place)
+    assert "jpeg" not in text(place)
+
+
 def test_lines_are_there_while_the_run_goes_on(tmp_path: Path) -> None:
     report, seen = tmp_path / "report.jsonl", []
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig
+from imgcompress.config import Config, LimitsConfig, LoopConfig
 from imgcompress.dataset import pipeline, shard_run
 from imgcompress.dataset.ledger import Ledger
 from imgcompress.dataset.options import RunOptions
@@ -277,7 +277,7 @@ def test_metadata_of_kept_pictures_are_stripped(tmp_path: Path, pictures: dict[s
 def test_a_shard_in_place_is_not_compressed_twice(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(CONFIG, jpeg=JpegConfig(mark=False))
+    config = replace(CONFIG, mark=False)
     options = RunOptions(state=tmp_path / "state", backup=tmp_path / "backup")
     before = contents(folder / "tars")
 

@@ -46,6 +46,14 @@ def test_four_panels(pixels: np.ndarray) -> None:
     assert 0 < np.abs(result - shown).mean() < 8
 
 
+def test_a_result_that_is_no_jpeg_has_three_panels(pixels: np.ndarray) -> None:
+    original, result, difference, nothing = panels(
+        draw_side_by_side(file(pixels, "PNG"), file(pixels, "WEBP", quality=60))
+    )
+    assert 0 < np.abs(original - result).mean() < 8
+    assert difference.std() > 10 and (nothing == 255).all()
+
+
 def test_the_maps_are_bright_where_the_bits_and_the_difference_are() -> None:
     generator = np.random.default_rng(0)
     pixels = np.full((128, 128, 3), 128, dtype=np.uint8)

@@ -2,10 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from imgcompress.dataset.names import IMAGE_SUFFIXES, JPEG_SUFFIXES, output_names, output_names_in_place
+from imgcompress.config import Format
+from imgcompress.dataset.names import IMAGE_SUFFIXES, SUFFIXES
 from imgcompress.dataset.selection import Selection
 from imgcompress.dataset.sources import Listing
 from imgcompress.errors import UsageError
@@ -22,7 +21,7 @@ def tree(root: Path, *names: str, content: bytes = b"") -> Path:
 def outputs(source: Path, destination: Path) -> dict[str, str]:
     root = source if source.is_dir() else source.parent
     return {
-        str(entry.source.relative_to(root)): str(entry.output.relative_to(destination))
+        str(entry.source.relative_to(root)): str(entry.output("jpeg").relative_to(destination))
         for entry in Listing(source, destination)
     }
 
@@ -33,7 +32,7 @@ def test_the_tree_is_kept_in_sorted_order(tmp_path: Path) -> None:
     assert [str(e.source.relative_to(root)) for e in entries] == [
         "a.png", "b/1.webp", "b/c/1.tif", "b/c/2.png", "z.jpg",
     ]  # fmt: skip
-    assert [str(e.output.relative_to(tmp_path / "out")) for e in entries] == [
+    assert [str(e.output("jpeg").relative_to(tmp_path / "out")) for e in entries] == [
         "a.jpg", "b/1.jpg", "b/c/1.jpg", "b/c/2.jpg", "z.jpg",
     ]  # fmt: skip
     assert [str(e.copy.relative_to(tmp_path / "out")) for e in entries] == [
@@ -44,7 +43,7 @@ def test_the_tree_is_kept_in_sorted_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.JPEG", "a.jpe", "a.JFIF"])
 def test_a_jpegs_suffix_stays(name: str, tmp_path: Path) -> None:
     (entry,) = Listing(tree(tmp_path / "in", name), tmp_path / "out")
-    assert entry.output == entry.copy == tmp_path / "out" / name
+    assert entry.output("jpeg") == entry.copy == tmp_path / "out" / name
 
 
 @pytest.mark.parametrize(
@@ -75,45 +74,47 @@ def test_a_jpegs_copy_goes_where_its_output_goes(tmp_path: Path) -> None:
     assert [entry.copy.name for entry in Listing(tmp_path / "in", None)] == ["A.jpg", "a.jpg"]
 
 
-NAME = st.builds(
-    lambda stems, suffix: "".join(stems) + suffix,
-    st.lists(st.sampled_from(["a", "A", ".png", ".jpg", "b"]), min_size=1, max_size=3),
-    st.sampled_from([".png", ".jpg", ".JPG", ".jpeg", ".tif", ".webp", ""]),
-)
-
-
-@given(st.lists(NAME, min_size=1, max_size=8, unique=True))
-def test_no_two_sources_share_a_name(names: list[str]) -> None:
-    taken: dict[str, str] = {}
-    for name, output in output_names(names).items():
-        assert output.casefold() not in taken, (name, output, taken[output.casefold()])
-        taken[output.casefold()] = name
-        others = {other.casefold() for other in names} - {name.casefold()}
-        assert output.casefold() not in others, (name, output)
-        assert output == name or output.endswith(".jpg")
-
-
-@given(st.lists(NAME, min_size=1, max_size=8, unique=True), st.data())
-def test_names_in_place_stay_when_a_part_is_done(names: list[str], data: st.DataObject) -> None:
-    whole = output_names_in_place(sorted(names))
-    assert len(set(whole.values())) == len(names)
-    done = data.draw(st.sets(st.sampled_from(names)))
-    left = sorted([*(name for name in names if name not in done), *(whole[name] for name in done)])
-    again = output_names_in_place(left)
-    assert {name: again[name] for name in names if name not in done} == {
-        name: output for name, output in whole.items() if name not in done
-    }
-    assert all(again[whole[name]] == whole[name] for name in done)
-
-
 def test_names_in_place(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", "a.png", "b.png", "b.webp", "c.png", "c.webp.jpg", "d.jpeg", "d.png")
     tree(root, "e.1.png", "e.2.png", "e.txt")
     tree(root, "f", content=b"GIF89a")
-    assert [entry.output.name for entry in Listing(root, None)] == [
+    assert [entry.output("jpeg").name for entry in Listing(root, None)] == [
         "a.jpg", "b.png.jpg", "b.webp.jpg", "c.png.jpg", "c.webp.jpg", "d.jpeg", "d.png.jpg",
         "e.1.jpg", "e.2.jpg", "f.jpg",
     ]  # fmt: skip
+
+
+def test_each_format_has_its_names(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "a.png", "b.JPG", "c.webp", "d.avif", "d.tif", "e.tar")
+    names = {
+        form: [entry.output(form).name for entry in Listing(root, tmp_path / "out")] for form in SUFFIXES
+    }
+    assert names == {
+        "jpeg": ["a.jpg", "b.JPG", "c.jpg", "d.avif.jpg", "d.tif.jpg", "e.tar"],
+        "webp": ["a.webp", "b.webp", "c.webp", "d.avif.webp", "d.tif.webp", "e.tar"],
+        "avif": ["a.avif", "b.avif", "c.avif", "d.avif", "d.tif.avif", "e.tar"],
+        "png": ["a.png", "b.png", "c.png", "d.avif.png", "d.tif.png", "e.tar"],
+    }
+
+
+def test_the_places_of_a_run(tmp_path: Path) -> None:
+    root, out = tree(tmp_path / "in", "a.jpg", "b.png", "c.tar"), tmp_path / "out"
+
+    def places(destination: Path | None, form: Format) -> list[list[str]]:
+        return [[path.name for path in entry.places] for entry in Listing(root, destination, format=form)]
+
+    assert places(out, "jpeg") == [["a.jpg"], ["b.jpg", "b.png"], ["c.tar"]]
+    assert (
+        places(out, "avif") == places(None, "avif") == [["a.avif", "a.jpg"], ["b.avif", "b.png"], ["c.tar"]]
+    )
+    assert places(out, "png") == [["a.png", "a.jpg"], ["b.png"], ["c.tar"]]
+    assert places(out, "auto") == [
+        ["a.jpg", "a.webp", "a.avif", "a.png"], ["b.jpg", "b.webp", "b.avif", "b.png"], ["c.tar"],
+    ]  # fmt: skip
+    assert [path.name for path in next(iter(Listing(root, out))).former_places] == [
+        "a.jpg", "a.webp", "a.avif", "a.png",
+    ]  # fmt: skip
+    assert next(iter(Listing(root, None))).former_places == ()
 
 
 MAGIC = {
@@ -138,7 +139,7 @@ def test_a_magic_number_makes_a_candidate(kind: str, tmp_path: Path) -> None:
 def test_a_suffix_makes_a_candidate_whatever_is_inside(suffix: str, tmp_path: Path) -> None:
     root = tree(tmp_path / "in", f"a{suffix.upper()}", content=b"words")
     (name,) = outputs(root, tmp_path / "out").values()
-    assert name == (f"a{suffix.upper()}" if suffix in JPEG_SUFFIXES else "a.jpg")
+    assert name == (f"a{suffix.upper()}" if suffix in SUFFIXES["jpeg"] else "a.jpg")
 
 
 def test_temporary_files_are_ignored(tmp_path: Path) -> None:
@@ -157,10 +158,10 @@ def test_one_file_is_named_as_in_its_folder(tmp_path: Path) -> None:
     for name, expected in (("a.png", "a.png.jpg"), ("b.dat", "b.dat.jpg"), ("c.tar", "c.tar")):
         for place in (None, tmp_path / "out"):
             (entry,) = Listing(root / name, place)
-            assert entry.output.name == expected
+            assert entry.output("jpeg").name == expected
     tree(root, "b.dat.jpg")
     (entry,) = Listing(root / "b.dat", tmp_path / "out")
-    assert entry.output.name == "b.dat.jpg.jpg"
+    assert entry.output("jpeg").name == "b.dat.jpg.jpg" and entry.output("avif").name == "b.dat.avif.avif"
 
 
 def test_links(tmp_path: Path) -> None:
@@ -239,7 +240,9 @@ def test_absolute_paths_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for source in (root, tmp_path / "link", Path("in"), Path("link")):
         entries = list(Listing(source / "list.txt", tmp_path / "out"))
         assert [entry.key for entry in entries] == [f"_absolute/{relative}", relative, "b.png"]
-        places = [entry.output.relative_to(tmp_path / "out").with_suffix("").as_posix() for entry in entries]
+        places = [
+            entry.output("jpeg").relative_to(tmp_path / "out").with_suffix("").as_posix() for entry in entries
+        ]
         assert places == [f"_absolute/{relative[:-4]}", relative[:-4], "b"]
         assert [entry.source.samefile(path) for entry, path in zip(
             entries, (elsewhere, root / relative, root / "b.png"), strict=True
@@ -261,9 +264,9 @@ def test_a_list_is_named_by_what_is_there_now(in_place: bool, tmp_path: Path) ->
     root = tree(tmp_path / "in", "a.png")
     (root / "list.txt").write_text("a.png\n")
     listing = Listing(root / "list.txt", None if in_place else tmp_path / "out")
-    assert [entry.output.name for entry in listing] == ["a.jpg"]
+    assert [entry.output("jpeg").name for entry in listing] == ["a.jpg"]
     tree(root, "a.webp")
-    assert [entry.output.name for entry in listing] == ["a.png.jpg"]
+    assert [entry.output("jpeg").name for entry in listing] == ["a.png.jpg"]
 
 
 def test_a_folder_that_cannot_be_listed_is_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +401,7 @@ def test_a_list(tmp_path: Path) -> None:
         "sub/a.jpg", "b.png", f"_absolute/{below}", "sub/c.tar", "missing.png", "../up.png",
     ]  # fmt: skip
     # Named as in a run over the folder, where b.webp claims b.jpg, too.
-    assert [entry.output.relative_to(tmp_path / "out").as_posix() for entry in entries[:5]] == [
+    assert [entry.output("jpeg").relative_to(tmp_path / "out").as_posix() for entry in entries[:5]] == [
         "sub/a.jpg", "b.png.jpg", f"_absolute/{below[:-4]}.jpg", "sub/c.tar", "missing.png.jpg",
     ]  # fmt: skip
     assert [entry.is_shard for entry in entries[:4]] == [False, False, False, True]
@@ -409,11 +412,11 @@ def test_in_place(tmp_path: Path) -> None:
     root = tree(tmp_path / "in", "a.jpg", "a.png", "sub/b.png", "sub/c.tar")
     tree(root, ".imgcompress/report.jpg")
     entries = list(Listing(root, None))
-    assert [entry.output.relative_to(root).as_posix() for entry in entries] == [
+    assert [entry.output("jpeg").relative_to(root).as_posix() for entry in entries] == [
         "a.jpg", "a.png.jpg", "sub/b.jpg", "sub/c.tar",
     ]  # fmt: skip
     assert all(entry.in_place and entry.copy == entry.source and not entry.problem for entry in entries)
-    assert entries[2].key_of(entries[2].output) == "sub/b.jpg"
+    assert entries[2].key_of(entries[2].output("jpeg")) == "sub/b.jpg"
 
 
 def test_listing_is_lazy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

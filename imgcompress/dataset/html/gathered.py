@@ -35,6 +35,7 @@ class Gathered:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     errors: dict[int, str] = field(default_factory=dict)
+    costs: dict[int, str] = field(default_factory=dict)
     failures: dict[Reason, list[FileRecord]] = field(default_factory=lambda: defaultdict(list))
     worst: dict[str, Shortlist[FileRecord]] = field(
         default_factory=lambda: defaultdict(lambda: Shortlist(_EXTREMES))
@@ -70,11 +71,14 @@ class Gathered:
     def _add_row(self, record: FileRecord, scores: dict[str, float]) -> None:
         if record.error is not None:
             self.errors[len(self.rows)] = record.error
+        if costs := costs_of(record):
+            self.costs[len(self.rows)] = ", ".join(f"{form} {size:,}" for form, size in costs.items())
         self.names.append(record.source)
         self.rows.append(
             (
                 record.status,
                 record.reason,
+                record.format or "",
                 record.width,
                 record.height,
                 record.bytes_in,
@@ -119,10 +123,10 @@ class Gathered:
 
     def as_json(self) -> str:
         """The table by columns, fit for a script element: no character of it ends the element."""
-        status, reason, width, height, bytes_in, bytes_out, seconds, scores = (
-            zip(*self.rows, strict=True) if self.rows else ((),) * 8
+        status, reason, form, width, height, bytes_in, bytes_out, seconds, scores = (
+            zip(*self.rows, strict=True) if self.rows else ((),) * 9
         )
-        statuses, reasons = list(Status), sorted(set(reason))
+        statuses, reasons, formats = list(Status), sorted(set(reason)), sorted(set(form))
         columns = {
             "folder": self.folder,
             "names": [name.removeprefix(self.folder) for name in self.names],
@@ -130,6 +134,8 @@ class Gathered:
             "status": [statuses.index(value) for value in status],
             "reasons": [words(value) for value in reasons],
             "reason": [reasons.index(value) for value in reason],
+            "formats": formats,
+            "format": [formats.index(value) for value in form],
             "width": width,
             "height": height,
             "bytes_in": bytes_in,
@@ -144,9 +150,16 @@ class Gathered:
                 for name in self.metrics
             ],
             "errors": self.errors,
+            "costs": self.costs,
         }
         packed = json.dumps(columns, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return packed.replace("<", "\\u003c")
+
+
+def costs_of(record: FileRecord) -> dict[str, int]:
+    """Bytes of each format that was made, where the smallest was taken."""
+    costs = record.settings.get("costs")
+    return costs if isinstance(costs, dict) else {}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -65,11 +65,12 @@
       data.bytes_in[row] && data.bytes_out[row] != null ? 100 * (1 - data.bytes_out[row] / data.bytes_in[row]) : null;
     const number = (label, value, format, kind = "number") => ({ label, kind, value, text: formatted(format, value) });
     // How wide a column of a kind is, in rem; names take what is left.
-    const widths = { name: 14, status: 8.2, reason: 7.5, pixels: 7.8, bytes: 6.4, number: 4.8 };
+    const widths = { name: 14, status: 8.2, reason: 7.5, format: 4.8, pixels: 7.8, bytes: 6.4, number: 4.8 };
     const columns = [
       { label: "File", kind: "name", value: from(data.names), text: from(data.names) },
       { label: "Status", kind: "status", value: from(data.status), text: (row) => data.statuses[data.status[row]] },
       { label: "Reason", kind: "reason", value: reasonOf, text: reasonOf },
+      { label: "Format", kind: "format", value: from(data.format), text: (row) => data.formats[data.format[row]] },
       { label: "Pixels", kind: "number pixels", value: pixels, text: (row) => (pixels(row) == null ? "" : `${data.width[row]} × ${data.height[row]}`) },
       number("Bytes in", from(data.bytes_in), whole, "number bytes"),
       number("Bytes out", from(data.bytes_out), whole, "number bytes"),
@@ -105,13 +106,15 @@
 
     const filter = () => {
       const words = search.value.toLowerCase();
-      const status = document.querySelector("#chips input:checked").value;
+      const status = document.querySelector("#statuses input:checked").value;
+      const format = document.querySelector("#formats input:checked").value;
       if (words && !haystack.length) {
         for (let row = 0; row < total; row++) haystack.push(`${data.names[row]}\n${reasonOf(row)}`.toLowerCase());
       }
       rows = [];
       for (let row = 0; row < total; row++) {
         if (status !== "" && data.status[row] !== Number(status)) continue;
+        if (format !== "" && data.format[row] !== Number(format)) continue;
         if (words && !haystack[row].includes(words)) continue;
         rows.push(row);
       }
@@ -137,6 +140,7 @@
         const text = column.text(row);
         const cell = element("td", { class: column.kind === "status" ? `status ${text}` : column.kind }, text);
         if (column.kind === "name" || column.kind === "reason") cell.title = text;
+        if (column.kind === "format" && row in data.costs) cell.title = `bytes: ${data.costs[row]}`;
         made.append(cell);
       }
       return made;
@@ -183,15 +187,20 @@
     }
     table.style.minWidth = `${least}rem`;
 
-    const counts = data.statuses.map(() => 0);
-    for (const status of data.status) counts[status]++;
-    const chips = [["", "all"], ...data.statuses.map((name, status) => [String(status), name]).filter(([status]) => counts[status])];
-    for (const [value, name] of chips) {
-      const input = element("input", { type: "radio", name: "status", value });
-      input.checked = value === "";
-      input.addEventListener("change", filter);
-      document.getElementById("chips").append(element("label", {}, input, element("span", {}, name)));
-    }
+    const addChips = (kind, all, names, codes) => {
+      const found = new Set(codes);
+      const chips = [["", all], ...names.map((name, code) => [String(code), name || "none"]).filter(([code]) => found.has(Number(code)))];
+      const set = document.getElementById(kind);
+      set.hidden = kind === "formats" && chips.length < 3;
+      for (const [value, name] of chips) {
+        const input = element("input", { type: "radio", name: kind, value });
+        input.checked = value === "";
+        input.addEventListener("change", filter);
+        set.append(element("label", {}, input, element("span", {}, name)));
+      }
+    };
+    addChips("statuses", "all", data.statuses, data.status);
+    addChips("formats", "all formats", data.formats, data.format);
 
     let waiting = false;
     const later = (work) => () => {

@@ -8,12 +8,13 @@ from math import isfinite
 
 import numpy as np
 
-from imgcompress.dataset.html.gathered import Gathered
+from imgcompress.dataset.html.gathered import Gathered, costs_of
 from imgcompress.dataset.html.histogram import draw_histogram
 from imgcompress.dataset.html.run_facts import RunFacts
 from imgcompress.dataset.html.wording import duration, files, percent, score_of, size, words
 from imgcompress.dataset.pair_drawing import LONGEST_SIDE
 from imgcompress.dataset.sample_pairs import RANKED_BY, Group, Pair
+from imgcompress.errors import Reason
 from imgcompress.records import FileRecord, Status
 
 
@@ -37,6 +38,8 @@ def totals(run: RunFacts, gathered: Gathered) -> str:
     rate = f"{count / run.seconds:,.2f} files/s" if run.seconds > 0 else ""
     facts.append(("Time", duration(run.seconds), rate))
     facts.append(("Aimed at", _aim(gathered.target or run.config.target, run.config.quality), ""))
+    if len(summary.formats) > 1:
+        facts.append(("Formats", ", ".join(f"{form} {n:,}" for form, n in summary.formats.most_common()), ""))
     if (metric := gathered.metric) is not None:
         score = score_of(metric)
         median = float(np.median(gathered.scores[metric]))
@@ -68,8 +71,7 @@ def _statuses(gathered: Gathered) -> str:
         bars.append(f'<rect class="{status}" x="{at:.3f}" width="{width:.3f}" height="8"/>')
         at += width
         why = Counter({reason: n for (of, reason), n in gathered.reasons.items() if of is status})
-        # All recompressed files have one and the same reason.
-        if status is Status.RECOMPRESSED:
+        if set(why) == {Reason.SMALLER}:  # it goes without saying
             why.clear()
         because = ", ".join(f"{words(reason)} {n:,}" for reason, n in why.most_common())
         name = '<a href="#failures">failed</a>' if status is Status.FAILED else status
@@ -123,6 +125,10 @@ def _figure(number: int, pair: Pair, folder: str) -> str:
         for metric in sorted(record.scores, key=lambda name: (*RANKED_BY, name).index(name))
         if isfinite(value := record.scores[metric])
     )
+    costs = "".join(
+        f"<div><dt>Bytes as {escape(form)}</dt><dd>{bytes_out:,}</dd></div>"
+        for form, bytes_out in costs_of(record).items()
+    )
     return (
         f'<figure class="sample" id="sample-{number}"><div class="stage">'
         f'<img class="before" {size} alt="{name}, before" src="{_data_url(drawing.before)}">'
@@ -134,7 +140,7 @@ def _figure(number: int, pair: Pair, folder: str) -> str:
         f'<p class="name">{name}</p>'
         f"<dl><div><dt>Bytes before</dt><dd>{record.bytes_in or 0:,}</dd></div>"
         f"<div><dt>Bytes after</dt><dd>{record.bytes_out or 0:,}</dd></div>"
-        f"<div><dt>Saved</dt><dd>{percent(record)}</dd></div>{scores}</dl>"
+        f"<div><dt>Saved</dt><dd>{percent(record)}</dd></div>{costs}{scores}</dl>"
         '<p class="heating"><button type="button" class="toggle" aria-pressed="false">Where it differs'
         '</button><span class="legend" hidden><span>equal</span><span class="ramp"></span>'
         f"<span>SSIM {1 - drawing.brightest:.2f} or less</span></span></p></figcaption></figure>"
