@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 import imgcompress.compressor as module
 from imgcompress.backends import jpeg
 from imgcompress.compressor import Compressor, Outcome, Source, as_picture_error, find_device
-from imgcompress.config import Config, LimitsConfig, LoopConfig, VerificationConfig
+from imgcompress.config import Config, JpegConfig, LimitsConfig, LoopConfig, VerificationConfig
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.jpeg_file import made_by_us, parse_jpeg
 from imgcompress.image.jpeg_markers import segment

@@ -31,7 +31,7 @@ def formats_of(form: Format) -> tuple[str, ...]:
     Args:
         form: the run's.
     """
-    return tuple(SUFFIXES) if form == "auto" else (form,)
+    return ("jpeg", "webp", "avif") if form == "auto" else (form,)
 
 
 def format_of_name(name: str) -> str | None:
