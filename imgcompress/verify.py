@@ -73,16 +73,19 @@ class Verifier:
 
         Args:
             references: the sources, of any sizes.
-            results: decoded results; depth and channels may be others.
+            results: decoded results; depth may be another, and gray may have become RGB.
 
         Returns:
             One verdict a pair. A result of another size is refused without being measured; a score that is
-            not a number is refused too.
+            not a number is refused, and so is what has lost its colors or its alpha.
         """
-        return [self._verdict(scores) for scores in self._measure.scores(references, results)]
+        pairs = zip(references, results, self._measure.scores(references, results), strict=True)
+        return [self._verdict(*pair) for pair in pairs]
 
-    def _verdict(self, scores: dict[str, float]) -> Verdict:
-        accepted = bool(scores)
+    def _verdict(self, reference: Decoded, result: Decoded, scores: dict[str, float]) -> Verdict:
+        has_channels = len(result.pixels) >= len(reference.pixels)
+        has_alpha = reference.alpha is None or result.alpha is not None
+        accepted = bool(scores) and has_channels and has_alpha
         if accepted and self.mode == "ssim":
             accepted = scores["ssim"] >= self._floors.min_ssim
         elif accepted and self.mode == "vgg":

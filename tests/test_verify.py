@@ -150,3 +150,17 @@ def test_a_missing_trunk_is_said_at_once(tmp_path) -> None:
     config = Config(verify="vgg", perception=PerceptionConfig(trunk=str(tmp_path / "trunk.safetensors")))
     with pytest.raises(UsageError, match=r"trunk\.safetensors"):
         Verifier(config, CPU)
+
+
+def test_lost_colors_and_lost_alpha_are_refused(photo: torch.Tensor) -> None:
+    verifier = Verifier(Config(verify="ssim"), CPU)
+    pixels = crop(photo)
+    gray, alpha = pixels[1:2], torch.full(pixels.shape[1:], 250, dtype=torch.uint8)
+    pairs = [
+        (Decoded(gray), Decoded(gray.expand(3, -1, -1))),
+        (Decoded(gray.expand(3, -1, -1)), Decoded(gray)),
+        (Decoded(pixels), Decoded(pixels, alpha)),
+        (Decoded(pixels, alpha), Decoded(pixels)),
+    ]
+    verdicts = verifier.judge(*zip(*pairs, strict=True))
+    assert [verdict.accepted for verdict in verdicts] == [True, False, True, False]

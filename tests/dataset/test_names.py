@@ -58,7 +58,7 @@ def test_a_folder_of_that_name_is_avoided_in_place() -> None:
 
 
 def test_formats_of_a_run() -> None:
-    assert formats_of("auto") == ("jpeg", "webp", "avif", "png") and formats_of("avif") == ("avif",)
+    assert formats_of("auto") == ("jpeg", "webp", "avif") and formats_of("avif") == ("avif",)
     assert [format_of_name(name) for name in ("a.JPE", "a.apng", "a.tif", ".png")] == [
         "jpeg",
         "png",
