@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping
+from typing import Literal
 from urllib.request import parse_http_list
 
 from imgcompress.errors import ImgcompressError
@@ -27,7 +28,8 @@ MEDIA_TYPES = {
 }
 """The media type of every format that ``imgcompress.image.containers.format_of`` tells."""
 
-PREFERRED = ("avif", "webp", "jpeg", "png")
+MadeFormat = Literal["avif", "webp", "jpeg", "png"]
+PREFERRED: tuple[MadeFormat, ...] = ("avif", "webp", "jpeg", "png")
 """What is made, in the order in which equally welcome ones are taken."""
 _ANIMATED = ("avif", "webp")
 
@@ -78,7 +80,7 @@ class Accept:
 
 
 def _weighed(element: str) -> tuple[str, float] | None:
-    """A media range in lower case and its weight; an empty name for one with parameters, None for no range."""
+    """A media range and its weight; an empty name for one with parameters, None for what is no range."""
     match = _MEDIA_RANGE.fullmatch(element)
     if match is None:
         return None
@@ -98,7 +100,7 @@ def _weighed(element: str) -> tuple[str, float] | None:
 
 def acceptable_formats(
     accept: Accept, bit_depth: int, has_alpha: bool, animated: bool, sizes: Mapping[str, int] | None = None
-) -> list[str]:
+) -> list[MadeFormat]:
     """The formats that a client may get for a picture, the best one first.
 
     Args:
@@ -130,7 +132,7 @@ def select_format(
     animated: bool,
     *,
     sizes: Mapping[str, int] | None = None,
-) -> str:
+) -> MadeFormat:
     """The format that a client gets, as :func:`acceptable_formats` has it.
 
     Args:
