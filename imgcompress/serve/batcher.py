@@ -3,25 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from imgcompress.compressor import Outcome, Source
 from imgcompress.config import Config
+from imgcompress.serve.compressors import Compressors
 from imgcompress.serve.metrics import Metrics
-
-
-class Compresses(Protocol):
-    """What is asked of a :class:`~imgcompress.compressor.Compressor`."""
-
-    def compress(self, sources: Sequence[Source], pool: Executor) -> list[Outcome]: ...  # noqa: D102
-
-
-class LeasesCompressors(Protocol):
-    """What is asked of :class:`~imgcompress.serve.compressors.Compressors`, in the thread that computes."""
-
-    def lease(self, config: Config) -> AbstractContextManager[Compresses]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class Batcher:
     """
 
     def __init__(
-        self, compressors: LeasesCompressors, size: int, wait: float, pool: Executor, metrics: Metrics
+        self, compressors: Compressors, size: int, wait: float, pool: Executor, metrics: Metrics
     ) -> None:
         self._compressors = compressors
         self._size = size

@@ -13,6 +13,8 @@ from imgcompress.serve.answers import COME_AGAIN, RequestError, as_request_error
 from imgcompress.serve.metrics import Metrics
 from imgcompress.serve.options import ServeOptions
 
+MAX_HEADER_BYTES = 16_384
+"""Of the path, the query and the headers of a request."""
 OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
 _ROUTES = frozenset({"/compress", "/compare", "/inspect", "/metrics", "/images", *OPEN_TO_ALL})
 
@@ -46,6 +48,7 @@ class Guard:
             await send(message)
 
         try:
+            _check_header(scope)
             self._check_token(scope)
             await self._app(scope, receive, send_on)
         except Exception as error:
@@ -69,6 +72,14 @@ class Guard:
                     return
         message = "the token is missing or wrong"
         raise RequestError(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+
+
+def _check_header(scope: Scope) -> None:
+    # h11 counts only what comes in pieces; what comes at once may be many times as long.
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > MAX_HEADER_BYTES:
+        raise RequestError(431, "header_too_large", f"the header has more than {MAX_HEADER_BYTES} bytes")
 
 
 class BodyMemory:

@@ -8,14 +8,12 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MAX_HEADER_BYTES = 16_384
-
 
 class HttpProtocol(H11Protocol):
     """One connection.
 
     Attributes:
-        header_seconds: how long a connection may be without a whole request header.
+        header_seconds: how long a connection may be without a request that is not answered yet.
     """
 
     header_seconds: ClassVar[float] = 10.0
@@ -60,5 +58,6 @@ class HttpProtocol(H11Protocol):
         self._header_timer = self.loop.call_later(self.header_seconds, self._close_without_header)
 
     def _close_without_header(self) -> None:
-        if self.conn.their_state is h11.IDLE:
+        # An answered request may still be sending its body, which is thrown away up to now.
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()

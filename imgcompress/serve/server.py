@@ -8,7 +8,8 @@ import uvicorn
 from imgcompress.config import Config
 from imgcompress.serve.app import build_app
 from imgcompress.serve.compressors import Compressors
-from imgcompress.serve.http import MAX_HEADER_BYTES, HttpProtocol
+from imgcompress.serve.guard import MAX_HEADER_BYTES
+from imgcompress.serve.http import HttpProtocol
 from imgcompress.serve.metrics import Metrics
 from imgcompress.serve.options import ServeOptions, read_token
 
