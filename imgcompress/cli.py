@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress SRC DST``, ``imgcompress ledger DST``."""
+"""The command line: ``imgcompress recompress SRC DST``, ``imgcompress ledger DST``, ``imgcompress serve``."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from jsonargparse import SUPPRESS, ArgumentParser
 from rich.console import Console
@@ -20,10 +20,12 @@ from imgcompress.config import Config, refuse_nulls
 from imgcompress.errors import UsageError
 from imgcompress.records import Status
 from imgcompress.resources import resource_path
+from imgcompress.serve.options import ServeOptions
 
 if TYPE_CHECKING:
     from imgcompress.dataset.pipeline import Engine
 
+Settings = TypeVar("Settings", Config, ServeOptions)
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--mark=false"}
 
@@ -62,7 +64,8 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    return [*rest[:1], *files, *rest[1:]] if rest[:1] == ["recompress"] else [*files, *rest]
+    has_presets = rest[:1] in (["recompress"], ["serve"])
+    return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
 def preset_path(name: str) -> Path:
@@ -104,13 +107,7 @@ def build_parser() -> ArgumentParser:
         default=SUPPRESS,
         help="the folder for the results; it mirrors SRC",
     )
-    recompress.add_argument(
-        "--preset",
-        metavar="NAME",
-        default=SUPPRESS,
-        help="instant, fast, balanced or best: --config and the options below go over it",
-    )
-    recompress.add_argument("--config", action="config", help="a YAML file with any of the options below")
+    _add_files_of_settings(recompress)
     recompress.add_argument(
         "--report",
         metavar="FILE.jsonl",
@@ -176,7 +173,24 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    serve = _Parser(
+        usage="imgcompress serve [options]", description="Compress, compare and describe pictures over HTTP."
+    )
+    _add_files_of_settings(serve)
+    serve.add_class_arguments(ServeOptions)
+    serve.add_class_arguments(Config)
+    commands.add_subcommand("serve", serve, help="compress pictures over HTTP (extra serve)")
     return parser
+
+
+def _add_files_of_settings(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default=SUPPRESS,
+        help="instant, fast, balanced or best: --config and the options below go over it",
+    )
+    parser.add_argument("--config", action="config", help="a YAML file with any of the options below")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -197,10 +211,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"--config: the file is no UTF-8 text: {error}") from error
         if options.command == "ledger":
             return _ledger(options.ledger)
-        if "preset" in options.recompress:
+        settings = options[options.command]
+        if "preset" in settings:
             raise UsageError("preset: an option of the command line only; no file of settings names one")
-        refuse_nulls(options.recompress)
-        return _recompress(parser.instantiate(options).recompress, console)
+        refuse_nulls(settings)
+        made = parser.instantiate(options)
+        return _serve(made.serve) if options.command == "serve" else _recompress(made.recompress, console)
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except UsageError as error:
@@ -223,7 +239,7 @@ def _recompress(options: Any, console: Console) -> int:
     from imgcompress.dataset.selection import Selection
     from imgcompress.dataset.sources import STATE_FOLDER, Listing
 
-    config = Config(**{item.name: getattr(options, item.name) for item in fields(Config)})
+    config = _of_class(Config, options)
     destination = _destination(options)
     selection = Selection(
         tuple(options.include), tuple(options.exclude), options.min_bytes, options.limit, options.sample
@@ -262,6 +278,21 @@ def _recompress(options: Any, console: Console) -> int:
         console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _serve(options: Any) -> int:
+    try:
+        from imgcompress.serve.server import serve
+    except ImportError as error:
+        raise UsageError("serve: a library is missing; pip install 'imgcompress[serve]'") from error
+
+    serve(_of_class(Config, options), _of_class(ServeOptions, options))
+    return EXIT_OK
+
+
+def _of_class(kind: type[Settings], options: Any) -> Settings:
+    """The fields of a dataclass among all options."""
+    return kind(**{item.name: getattr(options, item.name) for item in fields(kind)})
 
 
 def _engine(options: Any, config: Config) -> "Engine | None":

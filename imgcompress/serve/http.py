@@ -1,0 +1,63 @@
+"""uvicorn's HTTP/1.1 with JSON errors, and without patience for headers that do not come."""
+
+import asyncio
+import json
+import sys
+from typing import ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+class HttpProtocol(H11Protocol):
+    """One connection.
+
+    Attributes:
+        header_seconds: how long a connection may be without a request that is not answered yet.
+    """
+
+    header_seconds: ClassVar[float] = 10.0
+    _header_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts waiting for the first request."""
+        super().connection_made(transport)
+        self._expect_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends waiting."""
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        """Starts waiting for the next request."""
+        super().on_response_complete()
+        self._expect_header()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP; called while the parser's error is handled, which knows the status."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()  # an answer is under way
+            return
+        error = sys.exc_info()[1]
+        status = getattr(error, "error_status_hint", 400)
+        body = json.dumps({"error": {"reason": "bad_http", "message": str(error) or msg}}).encode()
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        for event in (h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _expect_header(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+        self._header_timer = self.loop.call_later(self.header_seconds, self._close_without_header)
+
+    def _close_without_header(self) -> None:
+        # An answered request may still be sending its body, which is thrown away up to now.
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()

@@ -1,0 +1,52 @@
+"""What the service counts, for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Counters of one service, in a registry of their own.
+
+    Attributes:
+        registry: what ``/metrics`` prints; others add theirs to it.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "imgcompress_requests", "Requests answered", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "imgcompress_request_seconds",
+            "From the first byte of a request to the last of its answer",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.queue = Gauge(
+            "imgcompress_queue_requests", "Requests decoded, waiting, computed", registry=registry
+        )
+        self.batches = Histogram(
+            "imgcompress_batch_pictures",
+            "Pictures computed together",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
+        )
+        self.bytes_in = Counter("imgcompress_picture_bytes_in", "Bytes of sources", registry=registry)
+        self.bytes_out = Counter("imgcompress_picture_bytes_out", "Bytes of results", registry=registry)
+        self.cache = Counter(
+            "imgcompress_cache_lookups", "Lookups in the cache", ["result"], registry=registry
+        )
+        self.cache_bytes = Gauge("imgcompress_cache_bytes", "Bytes in the cache", registry=registry)
+        self.model = Gauge(
+            "imgcompress_model_info", "1 for the perceptual model in use", ["version"], registry=registry
+        )
+        self.models_refused = Counter(
+            "imgcompress_models_refused", "Model files that were not taken", registry=registry
+        )
+
+    def use_model(self, version: str) -> None:
+        """Notes which perceptual model is in use from now on."""
+        self.model.clear()
+        self.model.labels(version).set(1)
