@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress SRC DST``, ``imgcompress ledger DST``."""
+"""The command line: ``imgcompress recompress SRC DST``, ``ledger DST``, ``export --onnx FILE``."""
 
 import json
 import re
@@ -176,6 +176,15 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    export = _Parser(
+        usage="imgcompress export [options] --onnx FILE.onnx | --pt2 FILE.pt2",
+        description="Write the perceptual model as a file for ONNX Runtime or torch.export.",
+    )
+    export.add_argument("--onnx", metavar="FILE.onnx", help="for ONNX Runtime (extra onnx)")
+    export.add_argument("--pt2", metavar="FILE.pt2", help="for torch.export.load")
+    export.add_argument("--config", action="config", help="a YAML file with any of the options below")
+    export.add_class_arguments(Config)
+    commands.add_subcommand("export", export, help="write the perceptual model as a file for other programs")
     return parser
 
 
@@ -197,6 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"--config: the file is no UTF-8 text: {error}") from error
         if options.command == "ledger":
             return _ledger(options.ledger)
+        if options.command == "export":
+            refuse_nulls(options.export)
+            return _export(parser.instantiate(options).export)
         if "preset" in options.recompress:
             raise UsageError("preset: an option of the command line only; no file of settings names one")
         refuse_nulls(options.recompress)
@@ -261,6 +273,16 @@ def _recompress(options: Any, console: Console) -> int:
         console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _export(options: Any) -> int:
+    from imgcompress.perception.export import export_model
+
+    if options.onnx is None and options.pt2 is None:
+        raise UsageError("--onnx or --pt2, the file to write, is missing")
+    onnx, pt2 = (None if name is None else Path(name) for name in (options.onnx, options.pt2))
+    export_model(options.perception, onnx, pt2)
+    return EXIT_OK
 
 
 def _engine(options: Any, config: Config) -> "Engine | None":
