@@ -1,12 +1,13 @@
 """What the rest of the package asks of a perceptual model, whatever file it comes from."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
 from imgcompress.shapes import Float
 
 
+@runtime_checkable
 class PerceptualModel(Protocol):
     """How different pictures look, for batches of pairs."""
 

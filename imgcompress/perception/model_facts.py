@@ -50,7 +50,7 @@ class ModelFacts:
             ssimulacra2=self.ssimulacra2,
             cpu_scale=self.scale,
         )
-        if self.overlap < 0 or self.overlap % CELL:
+        if not isinstance(self.overlap, int) or self.overlap < 0 or self.overlap % CELL:
             raise UsageError(f"overlap: expected a multiple of {CELL}, got {self.overlap}")
 
     def to_json(self) -> str:

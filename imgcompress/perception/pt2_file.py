@@ -41,9 +41,7 @@ _KINDS = {
     "as_memory_format", "as_scalar_type", "as_string", "as_tensor",
 }  # fmt: skip
 _WORD = re.compile(r"[\w.+-]*|\d{1,9}\*s\d+")
-_SIZE = re.compile(
-    r"(?:(?:Symbol|Integer|Mul)\(|'s\d+'|positive=True|integer=True|-?\d{1,9}(?!\d)|[(), ])*"
-)
+_SIZE = re.compile(r"(?:(?:Symbol|Integer|Mul)\(|'s\d+'|positive=True|integer=True|-?\d{1,9}(?!\d)|[(), ])*")
 # Of a function of two tensors, a and b, that returns one.
 _LEAF = '{"type": null, "context": null, "children_spec": []}'
 _PAIR = f'{{"type": "builtins.tuple", "context": "null", "children_spec": [{_LEAF}, {_LEAF}]}}'
