@@ -153,5 +153,5 @@ def _messages(message: Any) -> Iterator[Any]:
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        for item in value if field.is_repeated else (value,):
+        for item in (value,) if hasattr(value, "ListFields") else value:
             yield from _messages(item)
