@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress SRC DST``, ``imgcompress ledger DST``, ``imgcompress serve``."""
+"""The command line: ``imgcompress recompress``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import re
@@ -180,6 +180,15 @@ def build_parser() -> ArgumentParser:
     serve.add_class_arguments(ServeOptions)
     serve.add_class_arguments(Config)
     commands.add_subcommand("serve", serve, help="compress pictures over HTTP (extra serve)")
+    export = _Parser(
+        usage="imgcompress export [options] --onnx FILE.onnx | --pt2 FILE.pt2",
+        description="Write the perceptual model as a file for ONNX Runtime or torch.export.",
+    )
+    export.add_argument("--onnx", metavar="FILE.onnx", help="for ONNX Runtime (extra onnx)")
+    export.add_argument("--pt2", metavar="FILE.pt2", help="for torch.export.load")
+    _add_files_of_settings(export)
+    export.add_class_arguments(Config)
+    commands.add_subcommand("export", export, help="write the perceptual model as a file for other programs")
     return parser
 
 
@@ -216,7 +225,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError("preset: an option of the command line only; no file of settings names one")
         refuse_nulls(settings)
         made = parser.instantiate(options)
-        return _serve(made.serve) if options.command == "serve" else _recompress(made.recompress, console)
+        if options.command == "serve":
+            return _serve(made.serve)
+        if options.command == "export":
+            return _export(made.export)
+        return _recompress(made.recompress, console)
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except UsageError as error:
@@ -293,6 +306,16 @@ def _serve(options: Any) -> int:
 def _of_class(kind: type[Settings], options: Any) -> Settings:
     """The fields of a dataclass among all options."""
     return kind(**{item.name: getattr(options, item.name) for item in fields(kind)})
+
+
+def _export(options: Any) -> int:
+    from imgcompress.perception.export import export_model
+
+    if options.onnx is None and options.pt2 is None:
+        raise UsageError("--onnx or --pt2, the file to write, is missing")
+    onnx, pt2 = (None if name is None else Path(name) for name in (options.onnx, options.pt2))
+    export_model(options.perception, onnx, pt2)
+    return EXIT_OK
 
 
 def _engine(options: Any, config: Config) -> "Engine | None":

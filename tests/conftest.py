@@ -1,13 +1,17 @@
 """Fixtures that every test may use, and the shape checker that runs under all of them."""
 
+import json
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
 # Shapes and types are checked at run time in tests only; the hook must be in place before the first import.
 install_import_hook("imgcompress", "beartype.beartype")
 
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -56,3 +60,43 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 def photo() -> torch.Tensor:
     """A real photograph, uint8 (3, 400, 600)."""
     return torch.from_numpy(data.coffee()).permute(2, 0, 1).contiguous()
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx() -> Callable[..., bytes]:
+    """Makes perceptual models of a few hundred bytes: squared differences times a gain."""
+    return _tiny_onnx
+
+
+def _tiny_onnx(gain: float = 20.0, inputs: Sequence[str] = ("a", "b"), **facts: object) -> bytes:
+    from onnx import TensorProto, helper, numpy_helper
+
+    def tensor(name: str, *values: float, dtype: type = np.float32) -> Any:
+        return numpy_helper.from_array(np.array(values, dtype), name)
+
+    def shape(name: str, *dimensions: str | int) -> Any:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions)
+
+    pool = {"kernel_shape": [8, 8], "strides": [8, 8]}
+    nodes = [
+        helper.make_node("Sub", list(inputs), ["difference"]),
+        helper.make_node("Mul", ["difference", "difference"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "axis"], ["mean"]),
+        helper.make_node("AveragePool", ["mean"], ["pooled"], **pool),
+        helper.make_node("Squeeze", ["pooled", "axis"], ["blocks"]),
+        helper.make_node("Mul", ["blocks", "gain"], ["map"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [shape(name, "batch", 3, "height", "width") for name in inputs],
+        [shape("map", "batch", "down", "across")],
+        [tensor("axis", 1, dtype=np.int64), tensor("gain", gain)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    about: dict[str, object] = {
+        "format": 1, "scale": 1.0, "overlap": 8, "pooling": 1.0, "ssimulacra2": 0.0, "normalization": "none",
+        "layer_weights": (1.0, 0.0, 0.0), "scaled_l2": 0.0, "trunk_sha256": "",
+    }  # fmt: skip
+    helper.set_model_props(model, {"imgcompress": json.dumps(about | facts)})
+    return bytes(model.SerializeToString())

@@ -9,6 +9,8 @@ STAGES = (
     "image.statistics",
     "perception.vgg",
     "perception.distance",
+    "perception.export",
+    "perception.model_file",
     "perception.attention",
     "perception.masking",
     "perception.objective",
@@ -24,10 +26,12 @@ STAGES = (
     "quantization.trellis",
     "formats.jpeg.encoder",
     "encode",
+    "serve.model_store",
 )
 OTHERS = (
     "PIL", "beartype", "imagecodecs", "jaxtyping", "jpeglib", "jsonargparse", "mozjpeg_lossless_optimization",
-    "pillow_avif", "piq", "rich", "safetensors", "scipy", "torchvision", "yaml",
+    "onnx", "onnxruntime", "onnxscript",
+    "pillow_avif", "piq", "rich", "safetensors", "scipy", "torchvision", "watchfiles", "yaml",
 )  # fmt: skip
 
 

@@ -21,6 +21,8 @@ with fitted channels with both (``checkpoints/``); and fine detail and color cou
 sizes.
 """
 
+import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -50,79 +52,60 @@ LEAST = 1e-6
 """A part that is smaller counts as this in the mixture, where its logarithm's slope would be infinite."""
 
 
-class PerceptualDistance(nn.Module):
-    """The distance D of the module's head, for batches of pairs.
+class MapDistance(nn.Module, ABC):
+    """The distance D, from whatever computes the map of V in a tile.
 
     Pictures are padded by edge replication to multiples of 8 (of 16 pixels at half size) and to at least 16
-    (32); the padding takes part in the mean. Pictures above ``max_tile_pixels`` go through the trunk in tiles
-    that overlap by 48 pixels on each side (``divisive``: 64), more than the 46 (62) that a conv4_3 location
-    sees; only a tile's core counts, so the result is the untiled one. With gradients, tiles are recomputed in
-    the backward pass, which bounds the memory.
+    (32); the padding takes part in the mean. Pictures above ``max_tile_pixels`` are cut in tiles that overlap
+    by ``overlap``; only a tile's core counts, so that the result is the untiled one. With gradients, tiles
+    are recomputed in the backward pass, which bounds the memory.
 
     Args:
-        trunk: frozen features; the distance itself is float32.
-        layer_weights: of conv2_2, conv3_3, conv4_3.
-        channel_logits: (128,), (256,) and (512,); None for equal weights. Frozen parameters: a fit sets
-            ``requires_grad``.
-        normalization: how features are scaled before they are compared.
-        scaled_l2: share s, in [0, 1).
-        pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
-            1 but what its places make of it.
-        ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1); 0 leaves them out. They are taken of the
-            whole pictures at full size, in one piece up to three times ``max_tile_pixels`` (some 200 bytes a
-            pixel).
-        scale: 1, or 0.5 to average 2x2 pixels first for VGG. That takes a quarter of the time, for the CPU;
-            what is one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as
-            large. The scale_l are other ones there, so that V = 1 is still the same set's average, but light
-            damage gives less (JPEG quality 80: 0.05 on average instead of 0.16). E is the same.
-        max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 192 squared.
+        overlap: pixels on each side that a tile shares with its neighbors: at least what a location of the
+            map sees, in multiples of 8.
+        pooling: exponent of the power mean over blocks, at least 1.
+        ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1).
+        scale: 1, or 0.5 to average 2x2 pixels first.
+        max_tile_pixels: the largest area of a picture that ``tile_map`` gets at once, at least the square of
+            three overlaps.
 
     Raises:
         ValueError: another scale.
-
-    Source: source document, section 2.1, with unit lengths as in LPIPS (Zhang et al., arXiv 1801.03924).
     """
 
-    layer_weights: Tensor
-    layer_scales: Tensor
-    plain_scales: Tensor
-
     def __init__(
-        self,
-        trunk: VggFeatures,
-        layer_weights: Sequence[float] = (0.3, 0.5, 0.2),
-        channel_logits: Sequence[Tensor] | None = None,
-        *,
-        normalization: Normalization = "unit",
-        scaled_l2: float = 0.0,
-        pooling: float = 1.0,
-        ssimulacra2: float = 0.0,
-        scale: float = 1.0,
-        max_tile_pixels: int = 1 << 20,
+        self, *, overlap: int, pooling: float, ssimulacra2: float, scale: float, max_tile_pixels: int
     ) -> None:
         super().__init__()
         if scale not in (1.0, 0.5):
             raise ValueError(f"scale is 1 or 0.5, not {scale}")
-        self.overlap = _overlap(normalization)
-        assert max_tile_pixels >= (3 * self.overlap) ** 2
-        assert 0 <= scaled_l2 < 1 <= pooling
+        assert max_tile_pixels >= (3 * overlap) ** 2
+        assert pooling >= 1
         assert 0 <= ssimulacra2 < 1
-        device = trunk.mean.device
-        if channel_logits is None:
-            channel_logits = [torch.zeros(channels) for channels in TAP_CHANNELS]
-        self.trunk = trunk
-        self.normalization: Normalization = normalization
-        self.scaled_l2 = scaled_l2
+        self.overlap = overlap
         self.pooling = pooling
         self.ssimulacra2 = ssimulacra2
         self.shrink = 2 if scale == 0.5 else 1
         self.max_tile_pixels = max_tile_pixels
-        self.channel_logits = nn.ParameterList(
-            nn.Parameter(logits.to(device, torch.float32), requires_grad=False) for logits in channel_logits
-        )
-        self.register_buffer("layer_weights", torch.tensor(layer_weights, device=device))
-        for name, form in (("layer_scales", normalization), ("plain_scales", "none")):
-            self.register_buffer(name, torch.tensor(LAYER_SCALES[form][self.shrink], device=device))
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Names what is computed, in hexadecimal digits: equal models have equal ones."""
+
+    @abstractmethod
+    def tile_map(
+        self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch down across"]:
+        """V of every 8x8 block.
+
+        Args:
+            a: RGB, 0..1, gamma-coded, float32, sides are multiples of 8 and at least 16.
+            b: the same.
+
+        Returns:
+            One value a block, float32, 0 where both are equal.
+        """
 
     def forward(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
@@ -176,14 +159,14 @@ class PerceptualDistance(nn.Module):
         across_spans = _spans(width, columns, self.overlap)
         spans = [[(top, left) for left in across_spans] for top in _spans(height, rows, self.overlap)]
         if len(spans) == len(spans[0]) == 1:
-            return self._tile_map(a, b)
+            return self.tile_map(a, b)
         bands = []
         for row in spans:
             cores = []
             for (outer_top, top, bottom, outer_bottom), (outer_left, left, right, outer_right) in row:
                 window = (..., slice(outer_top, outer_bottom), slice(outer_left, outer_right))
                 tile = checkpoint(
-                    self._tile_map, a[window], b[window], use_reentrant=False, preserve_rng_state=False
+                    self.tile_map, a[window], b[window], use_reentrant=False, preserve_rng_state=False
                 )
                 down = slice((top - outer_top) // CELL, (bottom - outer_top) // CELL)
                 across = slice((left - outer_left) // CELL, (right - outer_left) // CELL)
@@ -191,7 +174,89 @@ class PerceptualDistance(nn.Module):
             bands.append(torch.cat(cores, dim=2))
         return torch.cat(bands, dim=1)
 
-    def _tile_map(self, a: Tensor, b: Tensor) -> Tensor:
+
+class PerceptualDistance(MapDistance):
+    """The distance D of the module's head, for batches of pairs.
+
+    Its tiles overlap by 48 pixels on each side (``divisive``: 64), more than the 46 (62) that a conv4_3
+    location sees.
+
+    Args:
+        trunk: frozen features; the distance itself is float32.
+        layer_weights: of conv2_2, conv3_3, conv4_3.
+        channel_logits: (128,), (256,) and (512,); None for equal weights. Frozen parameters: a fit sets
+            ``requires_grad``.
+        normalization: how features are scaled before they are compared.
+        scaled_l2: share s, in [0, 1).
+        pooling: exponent of the power mean over blocks, at least 1. Above 1, an average damage is no longer
+            1 but what its places make of it.
+        ssimulacra2: share t of SSIMULACRA2's errors, in [0, 1); 0 leaves them out. They are taken of the
+            whole pictures at full size, in one piece up to three times ``max_tile_pixels`` (some 200 bytes a
+            pixel).
+        scale: 1, or 0.5 to average 2x2 pixels first for VGG. That takes a quarter of the time, for the CPU;
+            what is one pixel wide (grain, ringing) counts less, and every layer looks at structures twice as
+            large. The scale_l are other ones there, so that V = 1 is still the same set's average, but light
+            damage gives less (JPEG quality 80: 0.05 on average instead of 0.16). E is the same.
+        max_tile_pixels: the largest area of a picture that the trunk sees at once, at least 192 squared.
+
+    Raises:
+        ValueError: another scale.
+
+    Source: source document, section 2.1, with unit lengths as in LPIPS (Zhang et al., arXiv 1801.03924).
+    """
+
+    layer_weights: Tensor
+    layer_scales: Tensor
+    plain_scales: Tensor
+
+    def __init__(
+        self,
+        trunk: VggFeatures,
+        layer_weights: Sequence[float] = (0.3, 0.5, 0.2),
+        channel_logits: Sequence[Tensor] | None = None,
+        *,
+        normalization: Normalization = "unit",
+        scaled_l2: float = 0.0,
+        pooling: float = 1.0,
+        ssimulacra2: float = 0.0,
+        scale: float = 1.0,
+        max_tile_pixels: int = 1 << 20,
+    ) -> None:
+        super().__init__(
+            overlap=_overlap(normalization),
+            pooling=pooling,
+            ssimulacra2=ssimulacra2,
+            scale=scale,
+            max_tile_pixels=max_tile_pixels,
+        )
+        assert 0 <= scaled_l2 < 1
+        device = trunk.mean.device
+        if channel_logits is None:
+            channel_logits = [torch.zeros(channels) for channels in TAP_CHANNELS]
+        self.trunk = trunk
+        self.normalization: Normalization = normalization
+        self.scaled_l2 = scaled_l2
+        self.channel_logits = nn.ParameterList(
+            nn.Parameter(logits.to(device, torch.float32), requires_grad=False) for logits in channel_logits
+        )
+        self.register_buffer("layer_weights", torch.tensor(layer_weights, device=device))
+        for name, form in (("layer_scales", normalization), ("plain_scales", "none")):
+            self.register_buffer(name, torch.tensor(LAYER_SCALES[form][self.shrink], device=device))
+
+    @property
+    def digest(self) -> str:
+        """Of all weights and settings."""
+        scalars = (self.normalization, self.scaled_l2, self.pooling, self.ssimulacra2, self.shrink)
+        state = hashlib.sha256(repr((scalars, self.trunk.dtype)).encode())
+        for name, tensor in self.state_dict().items():
+            state.update(name.encode())
+            state.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return state.hexdigest()
+
+    def tile_map(
+        self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch down across"]:
+        """V of every 8x8 block, see :meth:`MapDistance.tile_map`."""
         # One picture after the other: half the memory of one call with both.
         features_a: Taps = self.trunk(a)
         features_b: Taps = self.trunk(b)

@@ -109,16 +109,19 @@ def load_weights(path: Path, trunk: Path) -> FittedWeights:
     Raises:
         UsageError: the file is missing, unreadable or holds something else, or the trunk is another one.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
-        with safe_open(path, framework="pt") as file:
-            about = (file.metadata() or {}).get(_METADATA)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Not mapped: a file that is cut short while it is mapped ends the process.
+        data = path.read_bytes()
+        tensors = load(data)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{path}: cannot read the fitted weights: {error}") from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    about = header.get("__metadata__", {}).get(_METADATA, "null")
     try:
-        return _checked(json.loads(about or "null"), tensors, trunk)
+        return _checked(json.loads(about), tensors, trunk)
     except (UsageError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
 
