@@ -1,4 +1,4 @@
-"""Thousands of good and hostile requests: does the server live, in flat memory? hammer_server.py FOLDER [OPTIONS].
+"""Thousands of good and hostile requests: does the server live, in flat memory? hammer_server.py FOLDER.
 
 The folder holds hostile files. Between them come photographs, broken bodies, absurd headers, escaping paths,
 connections that end early and settings that are none. A line now and then has the server's memory; at the end

@@ -518,12 +518,11 @@ def test_hostile_files(start: Start, shared: Path) -> None:
     assert len(files) > 100
     statuses = set()
     for path in files:
-        for accept in ("*/*", "image/jpeg"):
-            response = compress(client, path.read_bytes(), accept)
-            statuses.add(response.status_code)
-            if response.status_code != 200:
-                assert 400 <= response.status_code < 500, (path, response.text)
-                error_of(response)
+        response = compress(client, path.read_bytes(), "image/jpeg")
+        statuses.add(response.status_code)
+        if response.status_code != 200:
+            assert 400 <= response.status_code < 500, (path, response.text)
+            error_of(response)
         response = client.post("/inspect", content=path.read_bytes())
         assert response.status_code in (200, 413, 422), (path, response.text)
         json.loads(response.text)
