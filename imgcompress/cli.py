@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -225,11 +226,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError("preset: an option of the command line only; no file of settings names one")
         refuse_nulls(settings)
         made = parser.instantiate(options)
-        if options.command == "serve":
-            return _serve(made.serve)
-        if options.command == "export":
-            return _export(made.export)
-        return _recompress(made.recompress, console)
+        commands: dict[str, Callable[[Any], int]] = {
+            "recompress": partial(_recompress, console=console),
+            "serve": _serve,
+            "export": _export,
+        }
+        return commands[options.command](made[options.command])
     except SystemExit as stop:  # the parser's own: 0 after --help, 2 after an error it has printed
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except UsageError as error:

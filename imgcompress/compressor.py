@@ -235,16 +235,14 @@ class Compressor:
             costs = {each.attempt.format: len(each.attempt.data) for each in judged if each.fault is None}
             settings = settings | {"costs": costs}
         said: dict[str, Any] = {"scores": attempt.scores, "settings": settings, "seconds": seconds}
-        reason = Reason.SMALLER
+        fault = fault or self._not_smaller(source, attempt, lossless)
         if fault is None:
-            fault = self._not_smaller(source, attempt, lossless)
-        else:
-            fault = self._as_seen_from(source, fault)
-        if fault is not None and chosen.accepted and self._is_conversion(source, attempt, fault):
-            fault, reason = None, Reason.CONVERTED
-        if fault is not None:
-            return replace(self._without_encoding(source, fault, lossless), **said)
-        return Outcome(Status.RECOMPRESSED, reason, attempt.data, attempt.format, **said)
+            return Outcome(Status.RECOMPRESSED, Reason.SMALLER, attempt.data, attempt.format, **said)
+        if chosen.accepted and self._is_conversion(source, attempt, fault):
+            reason = Reason.CONVERTED if fault.reason is Reason.NOT_SMALLER else fault.reason
+            return Outcome(Status.RECOMPRESSED, reason, attempt.data, attempt.format, **said)
+        fault = self._as_seen_from(source, fault)
+        return replace(self._without_encoding(source, fault, lossless), **said)
 
     def _choose(self, source: Source, judged: Sequence[_Judged]) -> _Judged:
         """The smallest without a fault; else, where one must be taken, the one that went furthest."""

@@ -1,7 +1,18 @@
 """What the service counts, for Prometheus."""
 
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from imgcompress.serve.succession import Counts
+
+_OF_MODELS = {
+    "version": "Of the perceptual model in use: 1 for the first, one more for each new file",
+    "swaps": "How often another model came into use",
+    "refusals": "Model files that were not taken",
+    "rollbacks": "Trials that a new model lost",
+}
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -39,14 +50,17 @@ class Metrics:
             "imgcompress_cache_lookups", "Lookups in the cache", ["result"], registry=registry
         )
         self.cache_bytes = Gauge("imgcompress_cache_bytes", "Bytes in the cache", registry=registry)
-        self.model = Gauge(
-            "imgcompress_model_info", "1 for the perceptual model in use", ["version"], registry=registry
-        )
-        self.models_refused = Counter(
-            "imgcompress_models_refused", "Model files that were not taken", registry=registry
-        )
 
-    def use_model(self, version: str) -> None:
-        """Notes which perceptual model is in use from now on."""
-        self.model.clear()
-        self.model.labels(version).set(1)
+    def follow_models(self, counts: Callable[[], Counts]) -> None:
+        """Has the registry tell what has happened to the perceptual model.
+
+        Args:
+            counts: asked whenever the registry is read.
+        """
+        for name, text in _OF_MODELS.items():
+            gauge = Gauge(f"imgcompress_model_{name}", text, registry=self.registry)
+            gauge.set_function(partial(_count, counts, name))
+
+
+def _count(counts: Callable[[], Counts], name: str) -> float:
+    return float(getattr(counts(), name))

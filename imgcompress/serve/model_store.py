@@ -97,6 +97,11 @@ class ModelStore:
         """What has happened to the file, for metrics."""
         return self._succession.counts
 
+    @property
+    def digest(self) -> str:
+        """Of the model in use."""
+        return self._succession.stable.digest
+
     def lease(self) -> Loaded:
         """The model for the next batch: all of a batch's calls go to one lease."""
         return self._succession.lease()

@@ -23,6 +23,10 @@ class ServeOptions:
         cache_megabytes: the cache holds at most this; what was not asked for longest goes first.
         token_file: file with the token that clients must send; null takes the environment variable
             IMGCOMPRESS_TOKEN, or none.
+        model: file of a perceptual model (.safetensors, .onnx, .pt2) that may be replaced while the service
+            runs; null takes the settings' own, which is not looked at again.
+        canary: share of the batches that a new model gets until it is known to agree with the one in use, 0
+            to 1; 0 brings it into use at once.
         max_upload_megabytes: larger bodies (and files in ``root``) are refused.
         upload_memory_megabytes: all bodies in memory together; who comes then is told to come again.
         max_megapixels: larger pictures are refused before they are decoded.
@@ -41,6 +45,8 @@ class ServeOptions:
     cache: str | None = None
     cache_megabytes: float = 1024.0
     token_file: str | None = None
+    model: str | None = None
+    canary: float = 0.0
     max_upload_megabytes: float = 32.0
     upload_memory_megabytes: float = 256.0
     max_megapixels: float = 50.0
@@ -56,6 +62,7 @@ class ServeOptions:
         _require(0 <= self.port <= 65535, "port", self.port, "0 to 65535")
         for key in ("queue", "connections"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "an integer >= 1")
+        _require(0 <= self.canary <= 1, "canary", self.canary, "a share from 0 to 1")
         _require(0 <= self.batch_wait_ms < inf, "batch_wait_ms", self.batch_wait_ms, "a number >= 0")
         for key in (
             "cache_megabytes", "max_upload_megabytes", "upload_memory_megabytes", "max_megapixels",

@@ -2,15 +2,18 @@
 
 import logging
 from math import ceil
+from pathlib import Path
 
 import uvicorn
 
+from imgcompress.compressor import find_device
 from imgcompress.config import Config
 from imgcompress.serve.app import build_app
 from imgcompress.serve.compressors import Compressors
 from imgcompress.serve.guard import MAX_HEADER_BYTES
 from imgcompress.serve.http import HttpProtocol
 from imgcompress.serve.metrics import Metrics
+from imgcompress.serve.model_store import ModelStore
 from imgcompress.serve.options import ServeOptions, read_token
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -27,7 +30,10 @@ def serve(config: Config, options: ServeOptions) -> None:
         UsageError: a folder, the token or a model is not there, or the settings cannot be carried out.
     """
     token = read_token(options)
-    compressors, metrics = Compressors(), Metrics()
+    perception, model = config.perception, None if options.model is None else Path(options.model)
+    models = ModelStore(model, perception, find_device(config.device), canary=options.canary)
+    compressors, metrics = Compressors(models), Metrics()
+    metrics.follow_models(lambda: models.counts)
     with compressors.lease(config):
         app = build_app(config, options, compressors, metrics, token)
     if token is None and options.host not in _LOOPBACK:
@@ -38,7 +44,7 @@ def serve(config: Config, options: ServeOptions) -> None:
     class Protocol(HttpProtocol):
         header_seconds = options.read_seconds
 
-    uvicorn.Server(
+    server = uvicorn.Server(
         uvicorn.Config(
             app,
             host=options.host,
@@ -53,4 +59,6 @@ def serve(config: Config, options: ServeOptions) -> None:
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_graceful_shutdown=ceil(options.shutdown_seconds),
         )
-    ).run()
+    )
+    with models:
+        server.run()

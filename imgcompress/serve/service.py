@@ -15,6 +15,7 @@ from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.select import MadeFormat, acceptable_formats
 from imgcompress.image.containers import format_of
 from imgcompress.image.decoded import Probe
+from imgcompress.image.depth import to_8_bit
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
 from imgcompress.records import Status
@@ -24,7 +25,6 @@ from imgcompress.serve.batcher import Batcher
 from imgcompress.serve.cache import DiskCache
 from imgcompress.serve.comparison import Comparison, check_comparable
 from imgcompress.serve.compressors import Compressors
-from imgcompress.serve.eight_bit import for_format
 from imgcompress.serve.inspection import inspect
 from imgcompress.serve.made import Made, made_of
 from imgcompress.serve.metrics import Metrics
@@ -56,7 +56,7 @@ class Service:
         self._compressors = compressors
         self._metrics = metrics
         self._cache = cache
-        self._comparison = Comparison(config)
+        self._comparison = Comparison(config, compressors)
         self._max_megapixels = min(options.max_megapixels, config.limits.max_megapixels)
         self._megapixels = _Megapixels(config.limits.in_flight_megapixels)
         self._readers = ThreadPoolExecutor(config.threads, "read")
@@ -190,7 +190,7 @@ class Service:
         # Where the client does not take the source, a larger result is better than none.
         config = asked.config if takes_source else replace(asked.config, convert=True, again=True)
         tries = [
-            self._batcher.submit(replace(config, format=form), Source(source.data, for_format(picture, form)))
+            self._batcher.submit(replace(config, format=form), Source(source.data, _held_by(form, picture)))
             for form in formats
         ]
         outcome = _best(await asyncio.gather(*tries), picture, asked)
@@ -227,6 +227,11 @@ class Service:
 
     async def _in_thread(self, function: Callable[..., Value], *arguments: object) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
+
+
+def _held_by(form: MadeFormat, picture: Picture) -> Picture:
+    """A picture as a format can hold it."""
+    return picture if form in ("avif", "png") else to_8_bit(picture)
 
 
 def _best(outcomes: list[Outcome], picture: Picture, asked: Asked) -> Outcome:

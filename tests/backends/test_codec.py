@@ -209,7 +209,7 @@ def test_a_conversion_is_taken_all_the_same(
     [converted] = compressor(monkeypatch, missing, convert=True, target="ssimulacra2=95").compress(
         [given], pool
     )
-    assert (converted.status, converted.reason) == ("recompressed", "converted")
+    assert (converted.status, converted.reason) == ("recompressed", "target_unreachable")
 
 
 def test_what_no_format_holds_is_kept(

@@ -11,6 +11,8 @@ from imgcompress.compressor import Outcome, Source
 from imgcompress.config import Config, LoopConfig
 from imgcompress.errors import Reason
 from imgcompress.records import Status
+from imgcompress.serve.compressors import Compressors
+from imgcompress.serve.model_store import ModelStore
 
 QUICK = Config(device="cpu", verify="decode", max_encodes=1, jobs=2, loop=LoopConfig(rounds=0))
 SIZES = {"jpeg": 300, "webp": 200, "avif": 100, "png": 400}
@@ -34,7 +36,8 @@ def deep_png() -> bytes:
 class FakeCompressor:
     """Makes any format at once, or when it is let; notes what it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: ModelStore) -> None:
+        self.compressors = Compressors(models, self.make)  # type: ignore[arg-type]
         self.batches: list[tuple[Config, list[Source]]] = []
         self.sizes = dict(SIZES)
         self.misses: set[str] = set()
@@ -45,7 +48,7 @@ class FakeCompressor:
         self.begun = Event()
         self._lock = Lock()
 
-    def make(self, config: Config) -> "_OfConfig":
+    def make(self, config: Config, distance: object) -> "_OfConfig":
         return _OfConfig(self, config)
 
     def compress(self, config: Config, sources: Sequence[Source]) -> list[Outcome]:

@@ -9,6 +9,7 @@ from imgcompress.image.read import read_picture
 from imgcompress.serve.batcher import Batcher
 from imgcompress.serve.compressors import Compressors
 from imgcompress.serve.metrics import Metrics
+from imgcompress.serve.model_store import ModelStore
 from tests.serve.fakes import QUICK, FakeCompressor, picture_file
 
 
@@ -21,9 +22,8 @@ def run(
     fake: FakeCompressor, use: Callable[[Batcher], Awaitable[None]], size: int = 4, wait: float = 0.3
 ) -> None:
     async def main() -> None:
-        compressors = Compressors(fake.make)  # type: ignore[arg-type]
         with ThreadPoolExecutor() as pool:
-            batcher = Batcher(compressors, size, wait, pool, Metrics())
+            batcher = Batcher(fake.compressors, size, wait, pool, Metrics())
             async with asyncio.timeout(60), batcher.running():
                 await use(batcher)
 
@@ -109,17 +109,17 @@ def test_what_waits_at_the_end_is_canceled(fake: FakeCompressor) -> None:
     assert not fake.batches
 
 
-def test_few_compressors_are_kept(fake: FakeCompressor) -> None:
+def test_few_compressors_are_kept(models: ModelStore) -> None:
     made = []
 
-    def make(config: object) -> object:
+    def make(config: object, distance: object) -> object:
         made.append(config)
         return object()
 
-    compressors = Compressors(make)  # type: ignore[arg-type]
+    compressors = Compressors(models, make)  # type: ignore[arg-type]
     configs = [replace(QUICK, quality=quality) for quality in range(1, 21)]
     for config in [configs[0], *configs, configs[0], configs[19]]:
         with compressors.lease(config):
             pass
     assert made == [*configs, configs[0]]
-    assert len({Compressors.version(config) for config in configs}) == 20
+    assert len({compressors.version(config) for config in configs}) == 20
