@@ -41,7 +41,9 @@ class PngCodec:
             planes = torch.cat([planes, picture.alpha[None]])
         samples = planes.permute(1, 2, 0).contiguous().numpy()
         try:
-            data = imagecodecs.png_encode(samples[..., 0] if samples.shape[2] == 1 else samples, level=_EFFORT)
+            data = imagecodecs.png_encode(
+                samples[..., 0] if samples.shape[2] == 1 else samples, level=_EFFORT
+            )
         except (ValueError, RuntimeError) as error:
             raise PictureError(Reason.UNSUPPORTED, f"libpng refuses the picture: {error}") from error
         coded = [chunk for chunk in png_chunks(bytes(data)) if chunk[0] in (b"IHDR", b"IDAT", b"IEND")]

@@ -14,8 +14,8 @@ from imgcompress.image.color_space import other_code_points
 from imgcompress.image.containers import READ, avif_properties, format_of, webp_chunks, webp_size
 from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in, widened
 from imgcompress.image.gif_file import read_gif
-from imgcompress.image.other_formats import check_other, size_of_other
 from imgcompress.image.mark import avif_is_marked, chunks_are_marked
+from imgcompress.image.other_formats import check_other, size_of_other
 from imgcompress.image.picture import Metadata, Picture
 from imgcompress.image.read_jpeg import probe_jpeg, read_jpeg
 from imgcompress.image.read_png import probe_png, read_png
