@@ -1,0 +1,69 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imgcompress.errors import PictureError, Reason
+from imgcompress.formats.png import PngCodec
+from imgcompress.image.metadata import Metadata
+from imgcompress.image.picture import Picture
+from imgcompress.image.read import read_picture
+from imgcompress.image.strip_file import strip_file
+
+CODEC = PngCodec()
+
+
+def samples(channels: int, deep: bool, size: tuple[int, int] = (19, 26)) -> torch.Tensor:
+    values = np.random.default_rng(3).integers(0, 65536 if deep else 256, (channels, *size))
+    return torch.from_numpy(values.astype(np.uint16 if deep else np.uint8))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("has_alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_bit_survives(channels, has_alpha, deep):
+    planes = samples(channels + 1, deep)
+    picture = Picture(planes[:-1], "png", 16 if deep else 8, planes[-1] if has_alpha else None)
+    CODEC.refuse(picture)
+    data = CODEC.encode(picture, 50.0, "444", None)
+    assert data == CODEC.encode(picture, 90.0, "420", None)
+    for again in (CODEC.decode(data), read_picture(data).decoded):
+        assert torch.equal(again.pixels, picture.pixels)
+        assert (again.alpha is None) == (not has_alpha)
+        assert not has_alpha or torch.equal(again.alpha, planes[-1])
+    if not deep:
+        with Image.open(io.BytesIO(data)) as image:
+            witness = np.array(image).reshape(19, 26, -1)
+        np.testing.assert_array_equal(witness[..., 0], planes[0].numpy())
+
+
+def test_metadata_and_the_mark_survive_and_outlive_stripping(metadata: Metadata, jpegs_metadata: Metadata):
+    comment = jpegs_metadata.segments[:1]
+    full = replace(metadata, density=jpegs_metadata.density, segments=comment)
+    data = CODEC.encode(Picture(samples(3, False), "png", metadata=full), 50.0, "444", b"1 abc")
+    picture = read_picture(data)
+    assert picture.metadata == full
+    assert picture.marked
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[0x0112] == metadata.orientation
+        assert image.info["icc_profile"] == metadata.icc
+        assert image.info["dpi"] == pytest.approx((300, 200), abs=0.02)
+    for mode in ("none", "thumbnail", "gps", "all"):
+        assert read_picture(strip_file(data, "png", mode)).marked
+
+
+def test_what_has_no_place_is_left_out(jpegs_metadata: Metadata):
+    data = CODEC.encode(Picture(samples(1, False), "jpeg", metadata=jpegs_metadata), 50.0, "444", None)
+    picture = read_picture(data)
+    assert picture.metadata == replace(jpegs_metadata, segments=jpegs_metadata.segments[:1], trailer=b"")
+    assert not picture.marked
+
+
+def test_a_damaged_result_is_refused():
+    data = CODEC.encode(Picture(samples(1, False), "png"), 50.0, "444", None)
+    with pytest.raises(PictureError) as caught:
+        CODEC.decode(data[:-20])
+    assert caught.value.reason is Reason.VERIFY_REFUSED
