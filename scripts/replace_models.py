@@ -1,9 +1,10 @@
-"""Replaces the model file of a busy server again and again: does any request notice? replace_models.py [OPTIONS].
+"""Replaces the model file of a busy server again and again: does anybody notice? replace_models.py [OPTIONS].
 
-Clients compress and compare crops of photographs all the time while the file of ``imgcompress serve --model`` is
-renamed over or written in place, by good models, each of them another one, and by broken ones. The exit code is
-1 when a request failed, when a broken file was taken or a good one was not, when a comparison's distance is none
-of the good models', or when the model in use at the end is not the last good one.
+Clients compress and compare crops of photographs all the time while the file of ``imgcompress serve
+--model`` is renamed over or written in place, by good models, each of them another one, and by broken ones.
+The exit code is 1 when a request failed, when a broken file was taken or a good one was not, when a
+comparison's distance is none of the good models', or when the model in use at the end is not the last good
+one.
 """
 
 import argparse
@@ -60,8 +61,7 @@ class Models:
         """A model like no other."""
         generator = torch.Generator().manual_seed(number)
         moved = [
-            logits + torch.randn(logits.shape, generator=generator)
-            for logits in self._fitted.channel_logits
+            logits + torch.randn(logits.shape, generator=generator) for logits in self._fitted.channel_logits
         ]
         weights = self._folder / "made.safetensors"
         save_weights(weights, replace(self._fitted, channel_logits=tuple(moved)), default_trunk())
@@ -147,7 +147,9 @@ class Load:
 async def told(client: httpx2.AsyncClient, server: Server) -> dict[str, str]:
     """What ``/metrics`` says of the model."""
     text = (await client.get(f"{server.url}/metrics")).text
-    found = dict(re.findall(r"^imgcompress_model_(version|swaps|refusals|rollbacks) (\S+)$", text, re.MULTILINE))
+    found = dict(
+        re.findall(r"^imgcompress_model_(version|swaps|refusals|rollbacks) (\S+)$", text, re.MULTILINE)
+    )
     [found["digest"]] = re.findall(r'^imgcompress_model_info\{digest="(\w+)"\}', text, re.MULTILINE)
     return found
 
@@ -184,7 +186,9 @@ async def replace_all(
             expected = {"swaps", "version", "digest"} if kind == "good" else {"refusals"}
             seconds = time.perf_counter() - started
             if set(changed) != expected:
-                faults.append(f"replacement {number} ({kind}): {changed or 'no verdict'} after {seconds:.0f} s")
+                faults.append(
+                    f"replacement {number} ({kind}): {changed or 'no verdict'} after {seconds:.0f} s"
+                )
             line = f"{number:3}  {kind:16} {', '.join(sorted(changed)):24} {seconds:4.1f} s"
             print(f"{line}  {sum(load.statuses.values()):6} requests, {load.failed} failed", flush=True)
             before = after
@@ -284,7 +288,8 @@ def replace_and_judge(folder: Path, options: argparse.Namespace) -> int:
         place(path, content, in_place=False)
         distances.append(own_distance(path, pair))
     strange = [value for value in load.distances if not any(is_near(value, own) for own in distances)]
-    print(f"{sum(load.statuses.values())} requests in {seconds:.0f} s, {load.failed} failed: {dict(load.statuses)}")
+    count = sum(load.statuses.values())
+    print(f"{count} requests in {seconds:.0f} s, {load.failed} failed: {dict(load.statuses)}")
     print(
         f"{len(good) - 1} good models, {len(set(good))} different files with the first one, "
         f"distances of one pair {min(distances):.4f} to {max(distances):.4f}"

@@ -7,6 +7,7 @@ from math import isfinite
 
 from imgcompress.compressor import Outcome
 from imgcompress.formats.select import MEDIA_TYPES
+from imgcompress.records import Status
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def made_of(outcome: Outcome, bytes_in: int) -> Made:
         "X-Imgcompress-Bytes-Out": str(bytes_out),
         "X-Imgcompress-Savings": f"{100 * (1 - bytes_out / bytes_in):.1f}%",
     }
-    for name, value in outcome.scores.items():
+    # Those of what is only kept tell about a result that is not sent.
+    scores = outcome.scores if outcome.status is Status.RECOMPRESSED else {}
+    for name, value in scores.items():
         if isfinite(value):
             headers[f"X-Imgcompress-Score-{name.capitalize()}"] = f"{value:.6g}"
     return Made(outcome.data, headers)

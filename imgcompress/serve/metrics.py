@@ -71,9 +71,7 @@ class _ModelInfo(Collector):
         self._digest = digest
 
     def collect(self) -> Iterator[InfoMetricFamily]:
-        yield InfoMetricFamily(
-            "imgcompress_model", "The perceptual model in use", {"digest": self._digest()}
-        )
+        yield InfoMetricFamily("imgcompress_model", "The perceptual model in use", {"digest": self._digest()})
 
 
 def _count(counts: Callable[[], Counts], name: str) -> float:

@@ -66,7 +66,7 @@ class FakeCompressor:
         if kept is Reason.LIMITS_CONFLICT:
             return Outcome(Status.FAILED, kept, None, picture.format, error="cannot be")
         if kept is not None:
-            return Outcome(Status.KEPT, kept, source.data, picture.format)
+            return Outcome(Status.KEPT, kept, source.data, picture.format, {"psnr": 1.0})
         reason = Reason.TARGET_UNREACHABLE if form in self.misses else Reason.SMALLER
         return Outcome(Status.RECOMPRESSED, reason, form.encode() * self.sizes[form], form, {"psnr": 40.0})
 

@@ -177,7 +177,9 @@ def test_animations_pass_through_where_they_are_accepted(start: Start) -> None:
 def test_what_is_kept_is_sent_only_if_it_is_accepted(start: Start, fake: FakeCompressor) -> None:
     client = start()
     fake.kept = Reason.NOT_SMALLER
-    assert compress(client, RGB, "image/webp,image/png;q=0.1").content == RGB
+    response = compress(client, RGB, "image/webp,image/png;q=0.1")
+    assert response.content == RGB
+    assert "x-imgcompress-score-psnr" not in response.headers  # of a result that was thrown away
     response = compress(client, RGB, "image/webp")
     assert (response.status_code, error_of(response)) == (406, "not_smaller")
     fake.kept = Reason.LIMITS_CONFLICT

@@ -11,13 +11,20 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import sleep
 
 import httpx2
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from imgcompress.config import PerceptionConfig
+from imgcompress.perception.model_file import load_model
+from imgcompress.perception.weights import load_weights, save_weights
+from imgcompress.resources import default_trunk, default_weights
 from tests.serve.fakes import picture_file
 
 QUICK = ("--device=cpu", "--verify=decode", "--max-encodes=1", "--loop.rounds=0")
@@ -213,6 +220,49 @@ def test_loopback_only(server: Server) -> None:
     if listening:
         addresses = [line.split()[3] for line in listening.splitlines() if f":{server.port} " in line]
         assert addresses == [f"127.0.0.1:{server.port}"]
+
+
+def test_a_model_that_is_replaced(tmp_path: Path) -> None:
+    fitted = load_weights(default_weights(), default_trunk())
+    weights = [replace(fitted, ssimulacra2=share) for share in (0.0, 0.2)]
+    path, other = tmp_path / "model.safetensors", tmp_path / "other.safetensors"
+    save_weights(path, weights[0], default_trunk())
+    save_weights(other, weights[1], default_trunk())
+    second = picture_file("PNG", (48, 32), "L")
+    a, b = (
+        torch.from_numpy(np.array(Image.open(io.BytesIO(data)).convert("RGB"))).permute(2, 0, 1)[None] / 255
+        for data in (RGB, second)
+    )
+    own = [float(load_model(file, PerceptionConfig(), torch.device("cpu"))(a, b)) for file in (path, other)]
+    assert own[0] != pytest.approx(own[1], rel=0.05)
+    with running(tmp_path, "--model", str(path)) as server:
+
+        def distance() -> float:
+            files = {"reference": ("a", RGB), "test": ("b", second)}
+            response = httpx2.post(server.url + "/compare", files=files, timeout=60)
+            return float(response.json()["scores"]["vgg"])
+
+        def wait_for(line: str) -> str:
+            for _ in range(600):
+                text = httpx2.get(server.url + "/metrics").text
+                if line in text.splitlines():
+                    return text
+                sleep(0.1)
+            pytest.fail(f"never {line}")
+
+        assert distance() == pytest.approx(own[0], rel=1e-4)
+        other.replace(path)
+        text = wait_for("imgcompress_model_swaps 1.0")
+        assert f'imgcompress_model_info{{digest="{digest_of(path)}"}} 1.0' in text.splitlines()
+        assert distance() == pytest.approx(own[1], rel=1e-4)
+        path.write_bytes(b"words")
+        assert "imgcompress_model_version 2.0" in wait_for("imgcompress_model_refusals 1.0")
+        assert distance() == pytest.approx(own[1], rel=1e-4)
+        assert "the model is refused" in server.log and "Traceback" not in server.log
+
+
+def digest_of(path: Path) -> str:
+    return load_model(path, PerceptionConfig(), torch.device("cpu")).digest
 
 
 def test_a_signal_lets_requests_in_flight_be_finished(tmp_path: Path) -> None:

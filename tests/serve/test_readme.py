@@ -34,9 +34,8 @@ def test_curl_commands(tmp_path: Path) -> None:
     options[root] = str(tmp_path / options[root])
     with running(tmp_path, *options, f"--cache={tmp_path / 'cache'}", "--max-encodes=10") as server:
         # What is told to curl here changes no word of a command.
-        (tmp_path / ".curlrc").write_text(
-            f'connect-to = "127.0.0.1:8080:127.0.0.1:{server.port}"\nwrite-out = "%{{stderr}}%{{http_code}}"\n'
-        )
+        told = f'connect-to = "127.0.0.1:8080:127.0.0.1:{server.port}"\n'
+        (tmp_path / ".curlrc").write_text(told + 'write-out = "%{stderr}%{http_code}"\n')
         routes = set()
         for line in commands:
             done = subprocess.run(
