@@ -71,7 +71,7 @@ class WebpConfig:
     lossless: bool = False
     near_lossless: int = 100
     alpha_quality: int = 100
-    method: int = 4
+    method: int = 6
 
     def __post_init__(self) -> None:
         for key in ("near_lossless", "alpha_quality"):
