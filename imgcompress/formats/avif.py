@@ -15,7 +15,8 @@ from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.avif_boxes import with_metadata
 from imgcompress.formats.gray_profile import refuse_gray_profile
 from imgcompress.image.containers import avif_properties
-from imgcompress.image.decoded import Probe, decoded_picture, widened
+from imgcompress.image.decoded import Probe, decoded_picture
+from imgcompress.image.depth import scale_from_16, scale_to_16
 from imgcompress.image.picture import Decoded, Metadata, Picture
 from imgcompress.image.transparent import fill_transparent
 from imgcompress.quantization.scale import interpolate
@@ -158,8 +159,8 @@ class AvifCodec:
         pixels, alpha, depth = picture.pixels, picture.alpha, self._depth(picture)
         if alpha is not None:
             pixels = fill_transparent(pixels[None], alpha[None])[0]
-            alpha = _rescaled(alpha, depth)
-        pixels = _rescaled(pixels, depth)
+            alpha = _in_bits(alpha, depth)
+        pixels = _in_bits(pixels, depth)
         layout = "gray" if picture.is_gray else subsampling
         try:
             if depth == 8:
@@ -178,7 +179,6 @@ class AvifCodec:
             samples = imagecodecs.avif_decode(data, numthreads=1)
             depth = avif_properties(data).bit_depth
             size = Probe("avif", samples.shape[1], samples.shape[0])
-            samples = samples if depth == 8 else widened(samples, depth)
             return decoded_picture(samples, None, size, depth, Metadata()).decoded
         except MemoryError:
             raise
@@ -250,10 +250,11 @@ _LAYOUTS = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0", "gray": "4:0:0"}
 _BT709, _SRGB = 1, 13  # ITU-T H.273, tables 2 and 3
 
 
-def _rescaled(samples: Tensor, depth: int) -> Tensor:
-    """Full-range 8 or 16 bits as 8, 10 or 12, rounded to the nearest: int32."""
-    most, new_most = int(torch.iinfo(samples.dtype).max), (1 << depth) - 1
-    return (samples.int() * (2 * new_most) + most) // (2 * most)
+def _in_bits(samples: Tensor, depth: int) -> Tensor:
+    """Full-range 8 or 16 bits as 8, 10 or 12, rounded to the nearest."""
+    if samples.dtype == torch.uint8:
+        return samples if depth == 8 else scale_from_16(scale_to_16(samples, 8), depth)
+    return scale_from_16(samples, depth)
 
 
 def _samples(planes: Tensor) -> Any:
