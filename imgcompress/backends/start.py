@@ -24,8 +24,6 @@ MOST_PIXELS = 2**18
 _SCALE = 25.0
 _BEST = 99.99
 """What is nearer to 100 is taken for this."""
-_MIDDLE, _FINE = (2, 3), (7, 14)
-"""First and last sum of the vertical and the horizontal frequency."""
 
 # scripts/fit_starts.py ../shared/photos/kodak ../shared/photos/camera
 SHIFTS: Mapping[str, tuple[float, float, float]] = {}
@@ -48,14 +46,16 @@ def score_at(place: float) -> float:
 
 @torch.no_grad()
 def statistics_of(picture: Picture) -> tuple[float, float]:
-    """How much of middle and of fine detail a picture has.
+    """How much detail a picture has, and how evenly it is spread.
 
     Args:
         picture: of any depth; alpha is not looked at.
 
     Returns:
-        The logarithms (base 2) of the mean magnitudes of luma's DCT coefficients in two bands; 0 for pictures
-        smaller than a block.
+        Of luma's 8x8 DCT: the logarithm (base 2) of the mean magnitude of the coefficients whose vertical and
+        horizontal frequencies sum up to 2 or 3; the mean over blocks of the logarithm of the mean square of
+        AC coefficients, which is the lower, the more of the detail is in few blocks. 0 for pictures smaller
+        than a block.
     """
     rows, columns = picture.height // BLOCK, picture.width // BLOCK * BLOCK
     if not rows or not columns:
@@ -63,13 +63,11 @@ def statistics_of(picture: Picture) -> tuple[float, float]:
     step = max(1, -(-rows * BLOCK * columns // MOST_PIXELS))
     blocks = picture.pixels[:, : rows * BLOCK, :columns].reshape(-1, rows, BLOCK, columns)[:, ::step]
     luma = rgb_to_gray(as_rgb(as_unit(blocks.flatten(1, 2))[None]) * 255)
-    magnitudes = forward_dct(luma).abs().mean((0, 1, 2))
+    coefficients = forward_dct(luma)
     frequency = torch.arange(BLOCK)[:, None] + torch.arange(BLOCK)
-    middle, fine = (
-        float(magnitudes[(frequency >= first) & (frequency <= last)].mean())
-        for first, last in (_MIDDLE, _FINE)
-    )
-    return math.log2(middle + 0.1), math.log2(fine + 0.1)
+    detail = coefficients[..., (frequency == 2) | (frequency == 3)].abs().mean()
+    energy = coefficients[..., frequency > 0].square().mean(-1)
+    return math.log2(float(detail) + 0.1), float(torch.log2(energy + 1).mean())
 
 
 def foretold(picture: Picture, form: str, score: float) -> float:
