@@ -2,8 +2,8 @@
 
 For each picture (a large one gives several crops) and format, the scores at a row of nominal scores say how
 far from a target the nominal score that hits it is. Least squares on the picture's statistics; what is
-printed beside the constants is left by fits without the picture. The two statistics were chosen among eight (three
-bands, mean and spread of the blocks' energy, brightness, chroma) by the same figures.
+printed beside the constants is left by fits without the picture. The two statistics were chosen among eight
+(three bands, mean and spread of the blocks' energy, brightness, chroma) by the same figures.
 """
 
 import argparse
