@@ -3,6 +3,7 @@
 import argparse
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from imgcompress.formats.avif import AvifCodec
 from imgcompress.formats.codec import Codec
 from imgcompress.formats.webp import WebpCodec
 from imgcompress.image.depth import to_8_bit
-from imgcompress.image.picture import Decoded, Picture
+from imgcompress.image.picture import Decoded, Metadata, Picture
 from imgcompress.image.read import read_picture
 from imgcompress.measure import Measure
 from imgcompress.verify import decode_again
@@ -100,14 +101,14 @@ def main() -> None:
         except PictureError:
             continue
         if picture.bit_depth > 8:
-            print(row(path, picture, options.quality, measure), flush=True)
+            print(row(path, replace(picture, metadata=Metadata()), options.quality, measure), flush=True)
     print(
-        f"\nAVIF of 12 bits at quality {options.quality:g}, the others with as many bytes at most (empty: none has"
+        f"\nAVIF of 12 bits at quality {options.quality:g}, the others with as many bytes at most (empty: none"
     )
     print(
-        "so few). dB: of the decoded file against the source at the scale of 16 bits, with alpha over a dark or"
+        "has so few), all without metadata. dB: of the decoded file against the source at the scale of 16 bits,"
     )
-    print("a light gray, whichever is worse; JPEG has lost the alpha.")
+    print("with alpha over a dark or a light gray, whichever is worse; JPEG has lost the alpha.")
     print("*: kept as it is by default, as its colors are not meant as sRGB.")
 
 
