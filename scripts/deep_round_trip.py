@@ -102,13 +102,11 @@ def main() -> None:
             continue
         if picture.bit_depth > 8:
             print(row(path, replace(picture, metadata=Metadata()), options.quality, measure), flush=True)
+    print(f"\nAVIF of 12 bits at quality {options.quality:g}, the others with as many bytes at most (empty:")
     print(
-        f"\nAVIF of 12 bits at quality {options.quality:g}, the others with as many bytes at most (empty: none"
+        "none has so few), all without metadata. dB: of the decoded file against the source at the scale of"
     )
-    print(
-        "has so few), all without metadata. dB: of the decoded file against the source at the scale of 16 bits,"
-    )
-    print("with alpha over a dark or a light gray, whichever is worse; JPEG has lost the alpha.")
+    print("16 bits, with alpha over a dark or a light gray, whichever is worse; JPEG has lost the alpha.")
     print("*: kept as it is by default, as its colors are not meant as sRGB.")
 
 
