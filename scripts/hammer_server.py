@@ -1,21 +1,24 @@
 """Thousands of good and hostile requests: does the server live, in flat memory? hammer_server.py FOLDER.
 
-The folder holds hostile files. Between them come photographs, broken bodies, absurd headers, escaping paths,
-connections that end early and settings that are none. A line now and then has the server's memory; at the end
-come all statuses. The exit code is 1 when a request got none, or an error of the server.
+The folder holds hostile files, and is served. Between them come photographs, broken bodies, absurd headers,
+escaping paths, connections that end early and settings that are none. A line now and then has the server's
+memory; at the end come all statuses. The exit code is 1 when a request got none, or an error of the server.
 """
 
 import argparse
 import asyncio
 import contextlib
+import io
 import random
 import sys
 import time
 from collections import Counter
 from pathlib import Path
-from urllib.parse import urlsplit
+from tempfile import TemporaryDirectory
+from urllib.parse import quote, urlsplit
 
 import httpx2
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 from serve_process import Server, running
@@ -55,8 +58,11 @@ GONE = b"POST /compress HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\nhalf 
 class Hammer:
     """Asks one server at random, and counts the answers."""
 
-    def __init__(self, server: Server, hostile: list[bytes], good: list[bytes], seed: int) -> None:
+    def __init__(
+        self, server: Server, hostile: list[bytes], paths: list[str], good: list[bytes], seed: int
+    ) -> None:
         self._server = server
+        self._paths = paths
         self._hostile = hostile
         self._good = good
         self._random = random.Random(seed)
@@ -76,8 +82,12 @@ class Hammer:
             if kind > 0.95:
                 data = data[: self._random.randrange(len(data) + 1)]
             url, headers = self._server.url, {"Accept": choose(ACCEPTS)}
-            if kind < 0.8:
+            if kind < 0.7:
                 request = client.post(url + "/compress" + choose(QUERIES), content=data, headers=headers)
+            elif kind < 0.8:
+                method, path = choose(("GET", "GET", "HEAD")), choose(self._paths)
+                headers["If-None-Match"] = choose(("*", '"x"', "x,,", ""))
+                request = client.request(method, f"{url}/images/{path}{choose(QUERIES)}", headers=headers)
             elif kind < 0.9:
                 request = client.post(url + "/inspect", content=data)
             else:
@@ -130,6 +140,14 @@ async def hammer(server: Server, hammer: Hammer, requests: int, connections: int
     return health.status_code == ready.status_code == 200
 
 
+def smaller(data: bytes, size: tuple[int, int]) -> bytes:
+    """A picture at another size, so that thousands take minutes."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.resize(size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="hostile files, in folders, too")
@@ -140,12 +158,16 @@ def main() -> int:
     options = parser.parse_args()
     from bench_speed import photographs
 
-    hostile = [path.read_bytes() for path in sorted(options.folder.rglob("*")) if path.is_file()]
-    good = photographs(None)
-    serve = ["-m", "imgcompress", "serve", "--preset", options.preset, "--root", str(options.folder)]
-    with running([*serve, "--read-seconds=5", "--request-seconds=300"]) as server:
-        hammering = Hammer(server, hostile, good, options.seed)
-        is_healthy = asyncio.run(hammer(server, hammering, options.requests, options.concurrency))
+    files = [path for path in sorted(options.folder.rglob("*")) if path.is_file()]
+    hostile = [path.read_bytes() for path in files]
+    paths = [quote(path.relative_to(options.folder).as_posix()) for path in files]
+    good = [smaller(data, size) for data in photographs(None) for size in ((96, 64), (60, 80))]
+    with TemporaryDirectory() as cache:
+        words = ["-m", "imgcompress", "serve", "--preset", options.preset, "--read-seconds=5"]
+        words += ["--root", str(options.folder), "--cache", cache, "--cache-megabytes=5"]
+        with running([*words, "--request-seconds=300"]) as server:
+            hammering = Hammer(server, hostile, paths, good, options.seed)
+            is_healthy = asyncio.run(hammer(server, hammering, options.requests, options.concurrency))
     print(", ".join(f"{status}: {count}" for status, count in sorted(hammering.statuses.items())))
     faults = [status for status in hammering.statuses if status.startswith(("none", "500"))]
     return 0 if is_healthy and not faults else 1

@@ -20,6 +20,7 @@ from imgcompress.serve.answers import COME_AGAIN, RequestError, answer_error
 from imgcompress.serve.asked import Asked, read_asked
 from imgcompress.serve.cache import DiskCache
 from imgcompress.serve.compressors import Compressors
+from imgcompress.serve.connection import while_connected
 from imgcompress.serve.guard import BodyMemory, Guard, with_limits
 from imgcompress.serve.metrics import Metrics
 from imgcompress.serve.options import ServeOptions, cache_folder
@@ -88,7 +89,7 @@ class _Routes:
         asked = self._asked(request)
         with self._memory.share() as take:
             body = await with_limits(request, self._options, take).body()
-            made = await self._service.compress(body, asked)
+            made = await while_connected(request, self._service.compress(body, asked))
         return Response(made.data, headers=made.headers | {"Vary": "Accept"})
 
     async def image(self, request: Request) -> Response:
@@ -113,7 +114,7 @@ class _Routes:
             if len(files) != 2:
                 message = "expected multipart/form-data with the files 'reference' and 'test'"
                 raise RequestError(400, "bad_request", message)
-            scores = await self._service.compare(*files)
+            scores = await while_connected(request, self._service.compare(*files))
         return JSONResponse(
             {"scores": {name: value if isfinite(value) else None for name, value in scores.items()}}
         )
@@ -121,7 +122,7 @@ class _Routes:
     async def inspect(self, request: Request) -> Response:
         with self._memory.share() as take:
             body = await with_limits(request, self._options, take).body()
-            return JSONResponse(await self._service.inspect(body))
+            return JSONResponse(await while_connected(request, self._service.inspect(body)))
 
     async def healthz(self, _: Request) -> Response:
         return JSONResponse({"status": "ok"})

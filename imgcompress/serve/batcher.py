@@ -85,6 +85,8 @@ class Batcher:
             group = self._groups.get(key, [])
             if waiting in group:
                 group.remove(waiting)
+                if not group:
+                    del self._groups[key]
 
     async def _run(self) -> None:
         while True:
@@ -103,12 +105,12 @@ class Batcher:
         ready = [
             (group[0].due, index, key)
             for index, (key, group) in enumerate(self._groups.items())
-            if group and (len(group) >= self._size or group[0].due <= now)
+            if len(group) >= self._size or group[0].due <= now
         ]
         return min(ready)[2] if ready else None
 
     def _next_due(self) -> float | None:
-        return min((group[0].due for group in self._groups.values() if group), default=None)
+        return min((group[0].due for group in self._groups.values()), default=None)
 
     def _take(self, key: _Group) -> list[_Waiting]:
         group = self._groups.pop(key)

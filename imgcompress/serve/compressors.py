@@ -65,7 +65,7 @@ class Compressors:
 
     def version(self, config: Config) -> str:
         """Names all that decides about the bytes of a result but its source. Threads may call it at once."""
-        return f"{_settings_of(config)} {self._models.digest}"
+        return f"{_settings_of(config)} {' '.join(self._models.digests)}"
 
 
 _settings_of = lru_cache(maxsize=256)(settings_of)

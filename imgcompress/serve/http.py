@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 with JSON errors, and without patience for headers that do not come."""
+"""uvicorn's HTTP/1.1 with JSON errors, and without patience for who sends no header or takes no answer."""
 
 import asyncio
 import json
@@ -13,7 +13,8 @@ class HttpProtocol(H11Protocol):
     """One connection.
 
     Attributes:
-        header_seconds: how long a connection may be without a request that is not answered yet.
+        header_seconds: how long a connection may be without a request that is not answered yet, and how long
+            a client may take nothing of its answer.
     """
 
     header_seconds: ClassVar[float] = 10.0
@@ -61,3 +62,16 @@ class HttpProtocol(H11Protocol):
         # An answered request may still be sending its body, which is thrown away up to now.
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+        # Even a closed connection lives on until its last byte is taken, however long that takes.
+        self._expect_reading(self.transport.get_write_buffer_size())
+
+    def _expect_reading(self, left: int) -> None:
+        if left:
+            self._header_timer = self.loop.call_later(self.header_seconds, self._end_if_stuck, left)
+
+    def _end_if_stuck(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < before:
+            self._expect_reading(left)
+        else:
+            self.transport.abort()

@@ -1,9 +1,11 @@
 """What the service counts, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import InfoMetricFamily
+from prometheus_client.registry import Collector
 
 from imgcompress.serve.succession import Counts
 
@@ -51,15 +53,27 @@ class Metrics:
         )
         self.cache_bytes = Gauge("imgcompress_cache_bytes", "Bytes in the cache", registry=registry)
 
-    def follow_models(self, counts: Callable[[], Counts]) -> None:
+    def follow_models(self, counts: Callable[[], Counts], digest: Callable[[], str]) -> None:
         """Has the registry tell what has happened to the perceptual model.
 
         Args:
             counts: asked whenever the registry is read.
+            digest: of the model in use; asked likewise.
         """
+        self.registry.register(_ModelInfo(digest))
         for name, text in _OF_MODELS.items():
             gauge = Gauge(f"imgcompress_model_{name}", text, registry=self.registry)
             gauge.set_function(partial(_count, counts, name))
+
+
+class _ModelInfo(Collector):
+    def __init__(self, digest: Callable[[], str]) -> None:
+        self._digest = digest
+
+    def collect(self) -> Iterator[InfoMetricFamily]:
+        yield InfoMetricFamily(
+            "imgcompress_model", "The perceptual model in use", {"digest": self._digest()}
+        )
 
 
 def _count(counts: Callable[[], Counts], name: str) -> float:

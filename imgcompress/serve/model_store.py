@@ -102,6 +102,11 @@ class ModelStore:
         """Of the model in use."""
         return self._succession.stable.digest
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of all models that a lease may get: the one in use, then the one on trial."""
+        return tuple(loaded.digest for loaded in self._succession.candidates)
+
     def lease(self) -> Loaded:
         """The model for the next batch: all of a batch's calls go to one lease."""
         return self._succession.lease()

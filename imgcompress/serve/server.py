@@ -33,7 +33,7 @@ def serve(config: Config, options: ServeOptions) -> None:
     perception, model = config.perception, None if options.model is None else Path(options.model)
     models = ModelStore(model, perception, find_device(config.device), canary=options.canary)
     compressors, metrics = Compressors(models), Metrics()
-    metrics.follow_models(lambda: models.counts)
+    metrics.follow_models(lambda: models.counts, lambda: models.digest)
     with compressors.lease(config):
         app = build_app(config, options, compressors, metrics, token)
     if token is None and options.host not in _LOOPBACK:

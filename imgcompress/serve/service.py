@@ -204,7 +204,8 @@ class Service:
     async def _make(self, key: str, data: bytes, asked: Asked) -> Made:
         assert self._cache is not None
         made = await self.compress(data, asked)
-        await self._in_thread(self._cache.put, key, made.to_bytes())
+        if key == await self._in_thread(self._key, data, asked):  # else another model may have been at work
+            await self._in_thread(self._cache.put, key, made.to_bytes())
         return made
 
     def _read_file(self, path: Path) -> bytes:

@@ -174,6 +174,12 @@ class Succession:
         """The model in use."""
         return self._stable
 
+    @property
+    def candidates(self) -> tuple[Loaded, ...]:
+        """The models that a lease may get: the one in use, then the one on trial."""
+        with self._lock:
+            return (self._stable,) if self._trial is None else (self._stable, self._trial.new)
+
     def lease(self) -> Loaded:
         """The model for the next batch, for as long as the caller keeps it."""
         with self._lock:

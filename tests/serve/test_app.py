@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.image.read import read_picture
+from imgcompress.serve.model_store import ModelStore
 from tests.serve.fakes import QUICK, SIZES, FakeCompressor, deep_png, picture_file
 
 Start = Callable[..., TestClient]
@@ -285,6 +286,42 @@ def test_the_time_limit_drops_what_has_not_begun(start: Start, fake: FakeCompres
     assert all(source.picture.alpha is None for _, sources in fake.batches for source in sources)
 
 
+@pytest.mark.parametrize("route", ["/compress", "/compare", "/inspect"])
+def test_who_hangs_up_waits_no_longer(start: Start, fake: FakeCompressor, route: str) -> None:
+    client = start()
+    fake.go.clear()
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(compress, client, RGB)
+        assert fake.begun.wait(30)
+        body, kind = RGB, "image/png"
+        if route == "/compare":
+            files = {"reference": ("a", RGB), "test": ("b", RGB)}
+            request = client.build_request("POST", route, files=files)
+            body, kind = request.read(), request.headers["content-type"]
+        messages = [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": route, "raw_path": route.encode(), "query_string": b"",
+            "headers": [(b"content-type", kind.encode())],
+        }  # fmt: skip
+        assert client.portal is not None
+        # The first picture is still computed: nothing but hanging up ends this.
+        client.portal.call(client.app, scope, receive, send)
+        assert "imgcompress_queue_requests 1.0" in client.get("/metrics").text
+        fake.go.set()
+        assert first.result().status_code == 200
+    if route == "/compress":
+        assert sum(len(sources) for _, sources in fake.batches) == 1
+    assert sent[0]["status"] == 400
+
+
 # /images
 
 
@@ -359,6 +396,39 @@ def test_requests_for_one_picture_share_its_making(start: Start, fake: FakeCompr
     assert sum(len(sources) for _, sources in fake.batches) == 1
 
 
+def test_what_another_model_made_is_not_kept_for_the_one_in_use(
+    start: Start, fake: FakeCompressor, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = ["old"]
+    monkeypatch.setattr(ModelStore, "digests", property(lambda _: tuple(digests)))
+    client = start(root=str(root))
+
+    def lookups() -> str:
+        text = client.get("/metrics").text
+        return " ".join(line.split()[-1] for line in text.splitlines() if "lookups_total{" in line)
+
+    # Replaced while a picture is made: nobody knows which model it got.
+    fake.go.clear()
+    with ThreadPoolExecutor() as threads:
+        made = threads.submit(client.get, "/images/a.png")
+        assert fake.begun.wait(30)
+        digests[:] = ["new"]
+        fake.go.set()
+        assert made.result().status_code == 200
+    digests[:] = ["old"]
+    assert client.get("/images/a.png").status_code == 200
+    assert lookups() == "2.0"  # two misses
+    # What a trial has made goes with it.
+    digests[:] = ["old", "on trial"]
+    assert client.get("/images/a.png").status_code == 200
+    digests[:] = ["on trial"]
+    assert client.get("/images/a.png").status_code == 200
+    assert lookups() == "4.0"
+    digests[:] = ["old"]
+    assert client.get("/images/a.png").status_code == 200
+    assert sorted(lookups().split()) == ["1.0", "4.0"]
+
+
 def test_files_that_are_not_served(start: Start, root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(RGB)
     (root / ".hidden.png").write_bytes(RGB)
@@ -409,6 +479,7 @@ def test_compare(start: Start, photo_png: bytes) -> None:
     gray, color = picture_file("PNG", mode="L"), io.BytesIO()
     Image.open(io.BytesIO(gray)).convert("RGB").save(color, "PNG")
     assert compare(client, reference=gray, test=color.getvalue()).json()["scores"]["psnr"] == 100.0
+    assert compare(client, reference=RGB, test=ALPHA).json()["scores"]["ssim"] < 0.9
 
 
 def test_pictures_that_cannot_be_compared(start: Start) -> None:
@@ -418,7 +489,6 @@ def test_pictures_that_cannot_be_compared(start: Start) -> None:
     frames[0].save(animated, "GIF", save_all=True, append_images=frames[1:])
     for test, reason in (
         (picture_file("PNG", (32, 48)), "sizes_differ"),
-        (ALPHA, "alpha"),
         (b"words", "decode_error"),
     ):
         response = compare(client, reference=RGB, test=test)

@@ -1,4 +1,6 @@
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -70,6 +72,21 @@ def test_those_that_come_meanwhile_are_the_next_batch(fake: FakeCompressor) -> N
 
     run(fake, use, wait=0.0)
     assert [len(sources) for _, sources in fake.batches] == [1, 3]
+
+
+def test_nothing_is_left_of_who_gives_up(fake: FakeCompressor) -> None:
+    async def use(batcher: Batcher) -> None:
+        config = replace(QUICK, quality=11)
+        left = weakref.ref(config)
+        waiting = asyncio.create_task(batcher.submit(config, source()))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        del config, waiting
+        gc.collect()
+        assert left() is None
+
+    run(fake, use, wait=1e6)
 
 
 def test_each_gets_its_own(fake: FakeCompressor) -> None:

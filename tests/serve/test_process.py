@@ -1,5 +1,6 @@
 """A real process with real sockets."""
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from time import sleep
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.serve.fakes import picture_file
 
@@ -79,6 +81,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = folder / "root"
     root.mkdir()
     (root / "a.png").write_bytes(RGB)
+    frames = [Image.open(io.BytesIO(picture_file("PNG", (600, 600), mode))) for mode in ("L", "RGB")]
+    frames[0].save(root / "large.gif", save_all=True, append_images=frames[1:])
     limits = ("--read-seconds=1", "--upload-seconds=3", "--max-upload-megabytes=1")
     with running(folder, "--root", str(root), "--cache", str(folder / "cache"), *limits) as started:
         yield started
@@ -114,6 +118,19 @@ def test_slow_headers(server: Server) -> None:
             while piece := connection.recv(65536):
                 received += piece
         assert received.count(b"HTTP/1.1") == sent.count(b"healthz")
+
+
+def test_who_takes_no_answer(server: Server) -> None:
+    request = b"GET /images/large.gif HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(40 * request)  # the answers are more than the system's buffers take
+        with pytest.raises(ConnectionError):
+            for _ in range(600):
+                sleep(0.1)
+                connection.sendall(request)
+    assert server.is_healthy()
 
 
 def test_chunked_uploads_above_the_limit(server: Server) -> None:
