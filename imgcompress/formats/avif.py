@@ -147,8 +147,8 @@ class AvifCodec:
         if max(picture.height, picture.width) > LONGEST_SIDE:
             size = f"{picture.width} x {picture.height}"
             raise PictureError(Reason.UNSUPPORTED, f"AVIF ends at {LONGEST_SIDE} pixels a side, not {size}")
-        if self._depth(picture) > 8:
-            refuse_gray_profile(picture, "deep AVIF")
+        if self._depth(picture) > 8 or picture.alpha is not None:
+            refuse_gray_profile(picture, "AVIF of more than 8 bits or with alpha")
 
     def quality_of_score(self, nominal: float) -> float:
         """See :class:`imgcompress.formats.codec.Codec`."""
