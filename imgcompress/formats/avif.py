@@ -135,6 +135,7 @@ class AvifCodec:
     # pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page (aom, speed 6).
     samplings: tuple[str, ...] = ("444", "422", "420")
     has_quality = True
+    heeds_orientation = True
     is_lossless = False
 
     def __init__(self, config: AvifConfig) -> None:

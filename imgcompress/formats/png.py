@@ -27,6 +27,7 @@ class PngCodec:
     format = "png"
     samplings: tuple[str, ...] = ("444",)
     has_quality = False
+    heeds_orientation = True
     is_lossless = True
 
     def refuse(self, picture: Picture) -> None:
