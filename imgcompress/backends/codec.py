@@ -18,6 +18,7 @@ from imgcompress.faults import as_picture_error
 from imgcompress.formats.codec import Codec
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Decoded, Picture
+from imgcompress.image.upright import turned_back, upright
 from imgcompress.measure import Measure
 from imgcompress.track import Encoded, Goal, Track, refuse_what_needs_a_search
 
@@ -28,12 +29,14 @@ class _Lane:
 
     Attributes:
         index: its place in the caller's list.
-        picture: with the metadata that it is to keep.
+        picture: with the metadata that it is to keep; upright where the format's readers would not turn it.
+        orientation: by which the source is turned otherwise than that.
         track: its search.
     """
 
     index: int
     picture: Picture
+    orientation: int
     track: Track
 
 
@@ -109,7 +112,9 @@ class CodecBackend:
         start = foretold(picture, self.format, self._goal.nominal_score)
         track = Track(self._goal, picture.height * picture.width, start=start)
         bare = replace(picture, metadata=strip(picture.metadata, self._config.strip))
-        return _Lane(index, bare, track)
+        if self._codec.heeds_orientation or picture.format == self.format:
+            return _Lane(index, bare, 1, track)
+        return _Lane(index, upright(bare), bare.metadata.orientation, track)
 
     def _search(
         self, lanes: Sequence[_Lane], pool: Executor
@@ -164,7 +169,7 @@ class CodecBackend:
         return Attempt(
             self.format,
             encoded.data,
-            decoded,
+            turned_back(decoded, lane.orientation),
             encoded.scores,
             settings,
             encoded.fault,

@@ -135,6 +135,7 @@ class AvifCodec:
     # pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page (aom, speed 6).
     samplings: tuple[str, ...] = ("444", "422", "420")
     has_quality = True
+    heeds_orientation = True
     is_lossless = False
 
     def __init__(self, config: AvifConfig) -> None:
@@ -147,8 +148,8 @@ class AvifCodec:
         if max(picture.height, picture.width) > LONGEST_SIDE:
             size = f"{picture.width} x {picture.height}"
             raise PictureError(Reason.UNSUPPORTED, f"AVIF ends at {LONGEST_SIDE} pixels a side, not {size}")
-        if self._depth(picture) > 8:
-            refuse_gray_profile(picture, "deep AVIF")
+        if self._depth(picture) > 8 or picture.alpha is not None:
+            refuse_gray_profile(picture, "AVIF of more than 8 bits or with alpha")
 
     def quality_of_score(self, nominal: float) -> float:
         """See :class:`imgcompress.formats.codec.Codec`."""

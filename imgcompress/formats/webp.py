@@ -51,6 +51,7 @@ class WebpCodec:
     """
 
     format = "webp"
+    heeds_orientation = False  # Chromium 156 passes EXIF data in WebP over
 
     def __init__(self, config: WebpConfig) -> None:
         self._config = config

@@ -217,7 +217,9 @@ def test_what_avif_does_not_hold_is_refused(small: Picture):
     wide = Picture(torch.zeros((1, 1, LONGEST_SIDE + 1), dtype=torch.uint8), "png")
     gray = Metadata(icc=bytes(16) + b"GRAY" + bytes(200))
     deep = Picture(deep_ramp()[:1], "png", 16, metadata=gray)
-    for picture, reason in ((wide, Reason.UNSUPPORTED), (deep, Reason.COLOR_SPACE)):
+    sheer = Picture(small.pixels[:1], "png", alpha=small.pixels[1], metadata=gray)  # 8-bit RGBA
+    refused = ((wide, Reason.UNSUPPORTED), (deep, Reason.COLOR_SPACE), (sheer, Reason.COLOR_SPACE))
+    for picture, reason in refused:
         with pytest.raises(PictureError) as caught:
             AOM.refuse(picture)
         assert caught.value.reason is reason
