@@ -25,8 +25,9 @@ _SCALE = 25.0
 _BEST = 99.99
 """What is nearer to 100 is taken for this."""
 
-# scripts/fit_starts.py ../shared/photos/kodak ../shared/photos/camera: of pictures left out of the fit, the root
-# of the mean square error of the place is 3.2 for WebP and 4.2 for AVIF (without the statistics 4.5 and 6.5).
+# scripts/fit_starts.py ../shared/photos/kodak ../shared/photos/camera: of pictures left out of the fit the
+# root of the mean square error of the place is 3.2 for WebP and 4.2 for AVIF (4.5 and 6.5 without the
+# statistics).
 SHIFTS: Mapping[str, tuple[float, float, float]] = {
     "webp": (2.61, 5.44, -3.78),
     "avif": (-8.96, 6.43, -2.96),
