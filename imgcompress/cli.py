@@ -92,7 +92,7 @@ def build_parser() -> ArgumentParser:
     recompress = _Parser(
         usage="imgcompress recompress [options] SRC DST\n"
         "       imgcompress recompress [options] SRC --in-place",
-        description="Make smaller JPEG files of a folder of pictures or shards, or of one of them.",
+        description="Make smaller files of a folder of pictures or shards, or of one of them.",
     )
     # Without a default --print-config leaves them out: nulls in a file would undo the words before it.
     recompress.add_argument(

@@ -71,7 +71,7 @@ class WebpConfig:
     lossless: bool = False
     near_lossless: int = 100
     alpha_quality: int = 100
-    method: int = 4
+    method: int = 6
 
     def __post_init__(self) -> None:
         for key in ("near_lossless", "alpha_quality"):
@@ -87,7 +87,7 @@ class AvifConfig:
     """How AVIF files are coded.
 
     Attributes:
-        codec: the AV1 encoder for 8 bits; deeper pictures are always coded by aom.
+        codec: the AV1 encoder; aom codes what the others lack: more than 8 bits, alpha, and for svt 4:4:4.
         speed: 0 (smallest files) to 10.
         bit_depth: 8, 10 or 12 bits a channel; auto: the source's, 12 for 16.
     """

@@ -82,9 +82,12 @@ class Target:
         return abs(value - self.value) <= self.tolerance
 
     def falls_short(self, value: float) -> bool:
-        """Whether a picture looks worse, or a file is larger, than was asked for; the contrary is fine."""
+        """Whether a picture looks worse, or a file is larger, than was asked for; the contrary is fine.
+
+        What is not a number falls short.
+        """
         beyond = self.metric.axis(value) - self.metric.axis(self.value)
-        return not self.is_hit(value) and (beyond > 0 if self.metric.is_size else beyond < 0)
+        return not self.is_hit(value) and not (beyond <= 0 if self.metric.is_size else beyond >= 0)
 
 
 def parse_target(text: str, tolerance: float | None = None) -> Target:

@@ -1,5 +1,6 @@
 """One picture's way to its target and within its limits, whatever encodes it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -173,7 +174,8 @@ class Track:
 
     def _distance(self, attempt: _Try) -> tuple[bool, float]:
         reached = attempt.scores[self._target.metric.name]
-        return self._target.falls_short(reached), abs(reached - self._target.value)
+        distance = abs(reached - self._target.value)
+        return self._target.falls_short(reached), distance if math.isfinite(distance) else math.inf
 
     def _broken_limits(self) -> PictureError:
         """What to say when no try is within the limits; the source itself always has the least score."""

@@ -84,10 +84,18 @@ class Verifier:
 
     def _verdict(self, reference: Decoded, result: Decoded, scores: dict[str, float]) -> Verdict:
         has_channels = len(result.pixels) >= len(reference.pixels)
-        has_alpha = reference.alpha is None or result.alpha is not None
+        has_alpha = result.alpha is not None or _is_opaque(reference)
         accepted = bool(scores) and has_channels and has_alpha
         if accepted and self.mode == "ssim":
             accepted = scores["ssim"] >= self._floors.min_ssim
         elif accepted and self.mode == "vgg":
             accepted = scores["vgg"] <= self._floors.max_vgg
         return Verdict({name: round(value, 6) for name, value in scores.items()}, accepted)
+
+
+def _is_opaque(picture: Decoded) -> bool:
+    """Whether all alpha is what fewer bits round to opaque."""
+    if picture.alpha is None:
+        return True
+    alpha = picture.alpha.numpy()
+    return bool(alpha.min() >= np.iinfo(alpha.dtype).max * (1 - 0.5 / 255))

@@ -49,6 +49,7 @@ class Task:
     form: str
     config: Path
     target: str
+    has_peers: bool
 
     @property
     def title(self) -> str:
@@ -84,17 +85,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--target", default="ssimulacra2=80", metavar="ssimulacra2=SCORE")
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--no-peers", action="store_true", help="only how our searches end")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     options = parser.parse_args()
     prepare_workers(1)
     config = ROOT / "configs" / "presets" / f"{options.preset}.yaml"
     pictures = list_pictures(options.folder, None, options.limit)
-    tasks = [Task(picture, form, config, options.target) for picture in pictures for form in PEERS]
+    tasks = [
+        Task(picture, form, config, options.target, not options.no_peers)
+        for picture in pictures
+        for form in PEERS
+    ]
     hits = run(measure, tasks, options.jobs)
     print(f"\n`scripts/bench formats {' '.join(sys.argv[1:])}`: {len(pictures)} pictures\n")
     print(searched(hits, options.target))
-    for metric in (judges()[1], *independent()):
+    for metric in () if options.no_peers else (judges()[1], *independent()):
         print(f"\nBytes of ours against the peer's at equal {metric.title}\n\n{compared(hits, metric)}")
     print()
     print(by_picture(hits))
@@ -121,10 +127,11 @@ def measure(task: Task) -> list[Hit]:
         [outcome] = compressor.compress([source], pool)
         seconds = time.perf_counter() - started
     assert outcome.data is not None and outcome.format == task.form, outcome.error
-    used = (judges()[1], *independent())
+    used = (judges()[1], *(independent() if task.has_peers else ()))
     reached = {metric.name: metric.axis(metric.measure(pixels, shown(outcome.data))) for metric in used}
     peers = {
-        name: measure_peer(pixels, task.form, settings, used, reached) for name, settings in PEERS[task.form]
+        name: measure_peer(pixels, task.form, settings, used, reached)
+        for name, settings in (PEERS[task.form] if task.has_peers else ())
     }
     score = reached[used[0].name]
     encodes = outcome.settings["encodes"]

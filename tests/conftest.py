@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from skimage import data  # noqa: E402
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 # With the wheel alone there are no benchmarks and no training to test.
@@ -60,6 +62,23 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 def photo() -> torch.Tensor:
     """A real photograph, uint8 (3, 400, 600)."""
     return torch.from_numpy(data.coffee()).permute(2, 0, 1).contiguous()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, or any of its kin, driven by Playwright."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium")
+        pytest.skip("no chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Its sandbox refuses to run as root, as which containers run tests.
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

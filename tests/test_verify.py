@@ -107,6 +107,14 @@ def test_lost_alpha_is_refused_and_lost_depth_measured(photo: torch.Tensor) -> N
     assert 30 < shallow.scores["psnr"] < 50
 
 
+def test_alpha_that_fewer_bits_round_away_is_not_lost(photo: torch.Tensor) -> None:
+    before = crop(photo)
+    deep = Decoded((before.int() * 257).to(torch.uint16), torch.full((64, 80), 65500).to(torch.uint16))
+    shallow = Decoded(before, torch.full((64, 80), 254, dtype=torch.uint8))
+    verdicts = Verifier(Config(verify="decode"), CPU).judge([deep, shallow], [Decoded(before)] * 2)
+    assert [verdict.accepted for verdict in verdicts] == [True, False]
+
+
 @pytest.mark.parametrize("mode", ["ssim", "vgg"])
 def test_what_is_not_a_number_never_passes(
     mode: str, photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,7 @@ class Attempt:
     Attributes:
         format: the file's.
         data: the file as it would be written.
-        decoded: what another decoder shows.
+        decoded: what another decoder shows, turned as the source is stored.
         scores: what was measured on the way.
         settings: what the encoder was asked for and chose, for the report.
         fault: why the target or a limit was missed, or None.

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from imgcompress import __version__
 from imgcompress.backends.attempt import Attempt, Source
-from imgcompress.backends.start import foretold
+from imgcompress.backends.start import foretold, place_of, score_at
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import as_picture_error
 from imgcompress.formats.codec import Codec
 from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Decoded, Picture
+from imgcompress.image.upright import turned_back, upright
 from imgcompress.measure import Measure
 from imgcompress.track import Encoded, Goal, Track, refuse_what_needs_a_search
 
@@ -28,12 +29,14 @@ class _Lane:
 
     Attributes:
         index: its place in the caller's list.
-        picture: with the metadata that it is to keep.
+        picture: with the metadata that it is to keep; upright where the format's readers would not turn it.
+        orientation: by which the source is turned otherwise than that.
         track: its search.
     """
 
     index: int
     picture: Picture
+    orientation: int
     track: Track
 
 
@@ -62,7 +65,7 @@ class CodecBackend:
         self._codec = codec
         self._config = config
         self._device = device
-        self._goal = Goal.of(config)
+        self._goal = _on_axis(Goal.of(config))
         self._fixed = not codec.has_quality or config.max_encodes == 1
         if self._fixed:
             cause = "max_encodes is 1" if codec.has_quality else f"this {codec.format} has no quality to set"
@@ -109,7 +112,9 @@ class CodecBackend:
         start = foretold(picture, self.format, self._goal.nominal_score)
         track = Track(self._goal, picture.height * picture.width, start=start)
         bare = replace(picture, metadata=strip(picture.metadata, self._config.strip))
-        return _Lane(index, bare, track)
+        if self._codec.heeds_orientation or picture.format == self.format:
+            return _Lane(index, bare, 1, track)
+        return _Lane(index, upright(bare), bare.metadata.orientation, track)
 
     def _search(
         self, lanes: Sequence[_Lane], pool: Executor
@@ -118,34 +123,36 @@ class CodecBackend:
         while lanes:
             trying = []
             for lane in lanes:
-                nominal = lane.track.proposal()
-                if nominal is None:
+                place = lane.track.proposal()
+                if place is None:
                     yield lane, lane.track.result()
                 else:
-                    trying.append((lane, nominal, pool.submit(self._encode, lane, nominal)))
+                    trying.append((lane, place, pool.submit(self._encode, lane, place)))
             tried = []
-            for lane, nominal, future in trying:
+            for lane, place, future in trying:
                 try:
-                    tried.append((lane, nominal, *future.result()))
+                    tried.append((lane, place, *future.result()))
                 except Exception as error:
                     yield lane, as_picture_error(error)
             if self._fixed:
-                for lane, nominal, data, _ in tried:
-                    yield lane, Encoded(data, nominal, {}, 1, None)
+                for lane, place, data, _ in tried:
+                    yield lane, Encoded(data, place, {}, 1, None)
                 return
             scores = self._measure.scores(
                 [lane.picture.decoded for lane, *_ in tried], [decoded for *_, decoded in tried]
             )
-            for (lane, nominal, data, _), measured in zip(tried, scores, strict=True):
-                lane.track.add(nominal, data, measured)
+            for (lane, place, data, _), measured in zip(tried, scores, strict=True):
+                lane.track.add(place, data, measured)
             lanes = [lane for lane, *_ in tried]
 
-    def _encode(self, lane: _Lane, nominal: float) -> tuple[bytes, Decoded]:
+    def _encode(self, lane: _Lane, place: float) -> tuple[bytes, Decoded]:
         """Encodes a picture and opens the result; runs in the pool."""
-        quality = self._codec.quality_of_score(nominal)
-        data = self._codec.encode(lane.picture, quality, self._sampling, self._mark)
+        data = self._codec.encode(lane.picture, self._quality(place), self._sampling, self._mark)
         is_looked_at = not self._fixed and self._goal.metrics
         return data, self._codec.decode(data) if is_looked_at else lane.picture.decoded
+
+    def _quality(self, place: float) -> float:
+        return self._codec.quality_of_score(score_at(place))
 
     def _attempt(self, lane: _Lane, encoded: Encoded, decoded: Decoded) -> Attempt:
         settings: dict[str, Any] = {"subsampling": "gray" if lane.picture.is_gray else self._sampling}
@@ -155,16 +162,24 @@ class CodecBackend:
                 "quality": self._config.quality,
                 "target": f"{target.metric.name}={target.value:g}",
                 "encodes": encoded.encodes,
-                f"{self.format}_quality": round(self._codec.quality_of_score(encoded.nominal), 2),
+                f"{self.format}_quality": round(self._quality(encoded.nominal), 2),
             }
         else:
             settings["lossless"] = self._codec.is_lossless
         return Attempt(
             self.format,
             encoded.data,
-            decoded,
+            turned_back(decoded, lane.orientation),
             encoded.scores,
             settings,
             encoded.fault,
             must_equal=self._codec.is_lossless,
         )
+
+
+def _on_axis(goal: Goal) -> Goal:
+    """The same, with scores on the axis where pictures differ evenly."""
+    metric = goal.target.metric
+    if metric.name != "ssimulacra2":
+        return goal
+    return replace(goal, target=replace(goal.target, metric=replace(metric, axis=place_of)))

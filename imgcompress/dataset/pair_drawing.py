@@ -15,6 +15,7 @@ from imgcompress.image.color import as_rgb, rgb_to_gray
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import read_picture
 from imgcompress.image.sampling import BLOCK
+from imgcompress.image.upright import upright
 from imgcompress.shapes import Float, Shaped
 
 LONGEST_SIDE = 1200
@@ -27,17 +28,6 @@ _STRIP = 32 * BLOCK
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _FAINTEST = 0.02
 """What the brightest color stands for at least, so that hardly any difference does not look like much."""
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What the EXIF orientation asks for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Drawing:
 
 
 def draw_pair(source: bytes, output: bytes) -> Drawing:
-    """Draws a source beside what was made of it.
+    """Draws a source beside what was made of it, both upright.
 
     Args:
         source: the file.
@@ -69,7 +59,7 @@ def draw_pair(source: bytes, output: bytes) -> Drawing:
     Raises:
         PictureError: one of them does not decode, is too large, or the two differ in size.
     """
-    before, after = (read_picture(data, MOST_MEGAPIXELS) for data in (source, output))
+    before, after = (upright(read_picture(data, MOST_MEGAPIXELS)) for data in (source, output))
     if before.pixels.shape[1:] != after.pixels.shape[1:]:
         raise PictureError(Reason.VERIFY_REFUSED, "source and output differ in size")
     unlike = dissimilarity(in_bytes(before), in_bytes(after))
@@ -81,7 +71,7 @@ def draw_pair(source: bytes, output: bytes) -> Drawing:
     return Drawing(
         _as_webp(first),
         _as_webp(second),
-        _as_webp(_upright(colors, before)),
+        _as_webp(colors),
         brightest,
         first.width,
         first.height,
@@ -142,17 +132,12 @@ def _shown(picture: Picture) -> Image.Image:
     samples = in_bytes(picture).permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(samples[..., 0] if picture.is_gray else samples)
     small = image.resize(_within(image.size, LONGEST_SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return _upright(_in_srgb(small, picture.metadata.icc), picture)
+    return _in_srgb(small, picture.metadata.icc)
 
 
 def _within(size: tuple[int, int], longest: int) -> tuple[int, int]:
     scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _upright(image: Image.Image, picture: Picture) -> Image.Image:
-    turn = _TURNS.get(picture.metadata.orientation)
-    return image if turn is None else image.transpose(turn)
 
 
 def _in_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:

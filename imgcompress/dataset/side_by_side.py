@@ -11,13 +11,16 @@ from imgcompress.dataset.heat import heat_colors
 from imgcompress.dataset.pair_drawing import in_bytes
 from imgcompress.formats.jpeg.spending import bits_per_mcu
 from imgcompress.image.read import read_picture
+from imgcompress.image.upright import turned, upright
 
 PANEL_WIDTH = 640
 CAPTION_HEIGHT = 28
 
 
 def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
-    """Draws four labelled panels; three where the result is no JPEG, which alone tells where its bits went.
+    """Draws four labelled panels, upright; three where the result is no JPEG.
+
+    Only a JPEG tells where its bits went.
 
     Args:
         source: the source file.
@@ -30,7 +33,7 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
         PictureError: one of the files does not decode.
     """
     picture = read_picture(result)
-    before, after = in_bytes(read_picture(source)), in_bytes(picture)
+    before, after = in_bytes(upright(read_picture(source))), in_bytes(upright(picture))
     error = (before.float() - after.float()).abs().mean(dim=0)
     difference = functional.avg_pool2d(error[None, None], 8, ceil_mode=True)[0, 0]
     bits_per_pixel = 8 * len(result) / error.numel()
@@ -45,7 +48,7 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
     if picture.format == "jpeg":
         bits = bits_per_mcu(result)
         told = f"where the bits went: {bits.median():.0f} bits a unit (median) to {bits.max():.0f}"
-        panels.insert(2, (told, _heat(bits)))
+        panels.insert(2, (told, _heat(turned(bits, picture.metadata.orientation))))
     height = max(1, round(PANEL_WIDTH * error.shape[0] / error.shape[1]))
     sheet = Image.new("RGB", (2 * PANEL_WIDTH, 2 * (height + CAPTION_HEIGHT)), "white")
     pen = ImageDraw.Draw(sheet)

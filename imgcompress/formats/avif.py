@@ -15,7 +15,8 @@ from imgcompress.errors import PictureError, Reason
 from imgcompress.formats.avif_boxes import with_metadata
 from imgcompress.formats.gray_profile import refuse_gray_profile
 from imgcompress.image.containers import avif_properties
-from imgcompress.image.decoded import Probe, decoded_picture, widened
+from imgcompress.image.decoded import Probe, decoded_picture
+from imgcompress.image.depth import scale_from_16, scale_to_16
 from imgcompress.image.picture import Decoded, Metadata, Picture
 from imgcompress.image.transparent import fill_transparent
 from imgcompress.quantization.scale import interpolate
@@ -23,19 +24,73 @@ from imgcompress.quantization.scale import interpolate
 LONGEST_SIDE = 32768
 """libavif opens no larger ones."""
 
-# scripts/measure_codec_scales.py ../shared/photos/kodak --codecs aom svt rav1e: speed 6. The ends are
+# scripts/measure_codec_scales.py ../shared/photos/kodak --codecs aom svt rav1e: speed 6, 4:2:0; 4:4:4 scores
+# 0.9 to 2.1 more. "deep" is imagecodecs' own level, at 10 bits, over every second picture. The ends are
 # extrapolated.
 _QUALITY_OF_SCORE = {
     "aom": (
         (-100.0, 0.0),
+        (-3.9, 5.0),
+        (12.4, 12.0),
+        (29.9, 20.0),
+        (47.8, 30.0),
+        (62.1, 40.0),
+        (71.5, 50.0),
+        (76.7, 60.0),
+        (80.6, 70.0),
+        (83.6, 78.0),
+        (86.4, 86.0),
+        (89.3, 93.0),
+        (91.4, 98.0),
+        (97.0, 100.0),
+    ),
+    "deep": (
+        (-100.0, 0.0),
+        (-25.0, 2.0),
+        (-11.6, 8.0),
+        (3.7, 15.0),
+        (19.8, 23.0),
+        (34.7, 31.0),
+        (51.2, 40.0),
+        (64.9, 50.0),
+        (74.9, 60.0),
+        (81.5, 70.0),
+        (85.2, 78.0),
+        (89.0, 86.0),
+        (92.1, 93.0),
+        (93.4, 97.0),
         (97.0, 100.0),
     ),
     "svt": (
         (-100.0, 0.0),
+        (-40.5, 5.0),
+        (-21.9, 12.0),
+        (1.6, 20.0),
+        (25.8, 30.0),
+        (45.0, 40.0),
+        (59.9, 50.0),
+        (70.5, 60.0),
+        (76.9, 70.0),
+        (81.8, 78.0),
+        (85.8, 86.0),
+        (89.6, 93.0),
+        (92.0, 98.0),
         (97.0, 100.0),
     ),
     "rav1e": (
         (-100.0, 0.0),
+        (-26.0, 5.0),
+        (-8.5, 12.0),
+        (13.2, 20.0),
+        (36.6, 30.0),
+        (56.0, 40.0),
+        (68.6, 50.0),
+        (77.2, 60.0),
+        (81.8, 70.0),
+        (85.0, 78.0),
+        (88.0, 86.0),
+        (90.5, 93.0),
+        (92.2, 98.0),
         (97.0, 100.0),
     ),
 }
@@ -62,8 +117,9 @@ class AvifCodec:
     What svt and rav1e lack, aom codes: alpha without loss, and more than 8 bits; svt has 4:2:0 only, too.
 
     aom's quality is continuous for 8 bits: it has 64 quantizers, and the strength of its variance boost fills
-    the gaps. So is svt's, in quarters of a quantizer. With more than 8 bits, and for rav1e, the nearest whole
-    quality is taken.
+    the gaps. svt takes quarters of a quantizer. For rav1e, and with more than 8 bits, the nearest whole
+    quality is taken. Where another encoder than the one asked for codes, its quality is the one that scores
+    the same.
 
     Of the metadata, EXIF, ICC and XMP go in, and the orientation as turns, too. Density and what only a JPEG
     holds (segments, trailer) do not, nor EXIF data that cannot be read, as some readers give the picture up.
@@ -79,6 +135,7 @@ class AvifCodec:
     # pixels, 2 whole ones, 2 of CLIC of 1024x1024, and a drawn page (aom, speed 6).
     samplings: tuple[str, ...] = ("444", "422", "420")
     has_quality = True
+    heeds_orientation = True
     is_lossless = False
 
     def __init__(self, config: AvifConfig) -> None:
@@ -91,8 +148,8 @@ class AvifCodec:
         if max(picture.height, picture.width) > LONGEST_SIDE:
             size = f"{picture.width} x {picture.height}"
             raise PictureError(Reason.UNSUPPORTED, f"AVIF ends at {LONGEST_SIDE} pixels a side, not {size}")
-        if self._depth(picture) > 8:
-            refuse_gray_profile(picture, "deep AVIF")
+        if self._depth(picture) > 8 or picture.alpha is not None:
+            refuse_gray_profile(picture, "AVIF of more than 8 bits or with alpha")
 
     def quality_of_score(self, nominal: float) -> float:
         """See :class:`imgcompress.formats.codec.Codec`."""
@@ -103,8 +160,8 @@ class AvifCodec:
         pixels, alpha, depth = picture.pixels, picture.alpha, self._depth(picture)
         if alpha is not None:
             pixels = fill_transparent(pixels[None], alpha[None])[0]
-            alpha = _rescaled(alpha, depth)
-        pixels = _rescaled(pixels, depth)
+            alpha = _in_bits(alpha, depth)
+        pixels = _in_bits(pixels, depth)
         layout = "gray" if picture.is_gray else subsampling
         try:
             if depth == 8:
@@ -123,7 +180,6 @@ class AvifCodec:
             samples = imagecodecs.avif_decode(data, numthreads=1)
             depth = avif_properties(data).bit_depth
             size = Probe("avif", samples.shape[1], samples.shape[0])
-            samples = samples if depth == 8 else widened(samples, depth)
             return decoded_picture(samples, None, size, depth, Metadata()).decoded
         except MemoryError:
             raise
@@ -135,6 +191,13 @@ class AvifCodec:
             return self._config.bit_depth
         return min(picture.bit_depth, 12)
 
+    def _translated(self, quality: float, encoder: str) -> float:
+        """The quality at which another encoder than the one asked for scores the same on average."""
+        if encoder == self._config.codec:
+            return quality
+        scores = [(each, score) for score, each in _QUALITY_OF_SCORE[self._config.codec]]
+        return interpolate(_QUALITY_OF_SCORE[encoder], interpolate(scores, quality))
+
     def _encode_8_bits(self, pixels: Tensor, alpha: Tensor | None, quality: float, layout: str) -> bytes:
         from PIL import Image
 
@@ -144,7 +207,7 @@ class AvifCodec:
         if alpha is not None:
             pixels = torch.cat([pixels.expand(3, -1, -1), alpha[None]])
         samples = _samples(pixels.to(torch.uint8))
-        number, options = _settings(codec, quality)
+        number, options = _settings(codec, self._translated(quality, codec))
         if alpha is not None:
             options["a:cq-level"] = "0"  # without loss
         buffer = io.BytesIO()
@@ -172,7 +235,7 @@ class AvifCodec:
             pixels = torch.cat([pixels, alpha[None]])
         data = imagecodecs.avif_encode(
             _samples(pixels.to(torch.uint16)),
-            level=min(max(round(quality), 0), _BEST_DEEP),
+            level=min(round(self._translated(quality, "deep")), _BEST_DEEP),
             speed=self._config.speed,
             bitspersample=depth,
             pixelformat="420" if layout == "gray" else layout,
@@ -188,10 +251,11 @@ _LAYOUTS = {"444": "4:4:4", "422": "4:2:2", "420": "4:2:0", "gray": "4:0:0"}
 _BT709, _SRGB = 1, 13  # ITU-T H.273, tables 2 and 3
 
 
-def _rescaled(samples: Tensor, depth: int) -> Tensor:
-    """Full-range 8 or 16 bits as 8, 10 or 12, rounded to the nearest: int32."""
-    most, new_most = int(torch.iinfo(samples.dtype).max), (1 << depth) - 1
-    return (samples.int() * (2 * new_most) + most) // (2 * most)
+def _in_bits(samples: Tensor, depth: int) -> Tensor:
+    """Full-range 8 or 16 bits as 8, 10 or 12, rounded to the nearest."""
+    if samples.dtype == torch.uint8:
+        return samples if depth == 8 else scale_from_16(scale_to_16(samples, 8), depth)
+    return scale_from_16(samples, depth)
 
 
 def _samples(planes: Tensor) -> Any:

@@ -15,6 +15,8 @@ class Codec(Protocol):
     """Of "444", "422" and "420", those that there are, the best one first."""
     has_quality: bool
     """Whether a quality means anything; else there is nothing to search for."""
+    heeds_orientation: bool
+    """Whether readers, browsers too, turn a picture as the file says."""
     is_lossless: bool
     """Whether every pixel and bit survives."""
 

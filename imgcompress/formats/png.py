@@ -1,5 +1,7 @@
 """PNG files: every pixel and every bit of it."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,6 +27,7 @@ class PngCodec:
     format = "png"
     samplings: tuple[str, ...] = ("444",)
     has_quality = False
+    heeds_orientation = True
     is_lossless = True
 
     def refuse(self, picture: Picture) -> None:
@@ -35,13 +38,20 @@ class PngCodec:
         return nominal
 
     def encode(self, picture: Picture, quality: float, subsampling: str, mark: bytes | None) -> bytes:  # noqa: ARG002
-        """See :class:`imgcompress.formats.codec.Codec`. Quality and subsampling mean nothing."""
+        """See :class:`imgcompress.formats.codec.Codec`. Quality and subsampling mean nothing.
+
+        What is gray but has a profile for RGB is coded, and decodes, as RGB.
+        """
         import imagecodecs
 
         planes: Tensor = picture.pixels
+        icc = picture.metadata.icc
+        if icc is not None and icc[16:20] == b"RGB ":
+            planes = planes.expand(3, -1, -1)  # beside gray samples readers pass the profile over
         if picture.alpha is not None:
             planes = torch.cat([planes, picture.alpha[None]])
-        samples = planes.permute(1, 2, 0).contiguous().numpy()
+        # By way of one dimension, as libpng's wrapper looks at the strides even of a single pixel.
+        samples = planes.permute(1, 2, 0).flatten().numpy().reshape(picture.height, picture.width, -1)
         try:
             data = imagecodecs.png_encode(
                 samples[..., 0] if samples.shape[2] == 1 else samples, level=_EFFORT
@@ -54,7 +64,7 @@ class PngCodec:
     def decode(self, data: bytes) -> Decoded:
         """See :class:`imgcompress.formats.codec.Codec`."""
         try:
-            return read_picture(data).decoded
+            return read_picture(data, math.inf).decoded
         except PictureError as error:
             raise PictureError(Reason.VERIFY_REFUSED, f"the result does not decode: {error}") from error
 

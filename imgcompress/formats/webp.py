@@ -51,6 +51,7 @@ class WebpCodec:
     """
 
     format = "webp"
+    heeds_orientation = False  # Chromium 156 passes EXIF data in WebP over
 
     def __init__(self, config: WebpConfig) -> None:
         self._config = config
@@ -117,8 +118,8 @@ def nearly_lossless(
     """Rounds away the last bits where a picture is not flat, so that lossless coding takes fewer bytes.
 
     Up to b = 5 - level // 20 bits go, first the most: a pixel that differs from its four neighbors by less
-    than 2^b in every channel stays as it is, others go to the nearest multiple of 2^b or to 255; then the same
-    with one bit less, which leaves what has been rounded before.
+    than 2^b in every channel stays as it is, others go to the nearest multiple of 2^b or to 255; then the
+    same with one bit less, which leaves what has been rounded before.
 
     Args:
         pixels: 0..255.

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from imgcompress.errors import PictureError, Reason
+from imgcompress.image.depth import scale_to_16
 from imgcompress.image.picture import Metadata, Picture
 
 
@@ -33,18 +34,12 @@ def planes(samples: Any) -> Tensor:
     return tensor[None].clone() if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
 
 
-def widened(samples: Any, depth: int) -> Any:
-    """Samples of 10 or 12 bits at the scale of 16, as a :class:`Picture` has them; numpy arrays."""
-    import numpy as np
-
-    most = (1 << depth) - 1
-    return ((samples.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
-
-
 def decoded_picture(samples: Any, alpha: Any, size: Probe, depth: int, metadata: Metadata) -> Picture:
-    """A picture of numpy samples; where they have 2 or 4 channels, the last one is alpha."""
+    """A picture of numpy samples of so many bits; where they have 2 or 4 channels, the last one is alpha."""
     import numpy as np
 
+    if 8 < depth < 16:
+        samples = scale_to_16(torch.from_numpy(samples), depth).numpy()
     if samples.ndim == 3 and samples.shape[2] in (2, 4):
         samples, alpha = samples[..., :-1], samples[..., -1]
     if samples.ndim == 3 and samples.shape[2] == 1:

@@ -12,7 +12,7 @@ from imgcompress.image import metadata as meta
 from imgcompress.image.bmp_file import read_bmp_header, spare_bytes
 from imgcompress.image.color_space import other_code_points
 from imgcompress.image.containers import READ, avif_properties, format_of, webp_chunks, webp_size
-from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in, widened
+from imgcompress.image.decoded import Probe, decoded_picture, in_other_colors, plain, stand_in
 from imgcompress.image.gif_file import read_gif
 from imgcompress.image.mark import avif_is_marked, chunks_are_marked
 from imgcompress.image.other_formats import check_other, size_of_other
@@ -140,7 +140,6 @@ def _read_avif(data: bytes, size: Probe) -> Picture:
         samples = np.array(plain(image)) if depth == 8 else None
     if samples is None:
         samples = imagecodecs.avif_decode(data, index=0 if size.frames > 1 else None, numthreads=1)
-        samples = widened(samples, depth)
     picture = decoded_picture(samples, None, size, depth, metadata)
     picture = replace(picture, marked=avif_is_marked(data))
     if about.has_gain_map:

@@ -3,6 +3,7 @@
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
 from imgcompress.image.picture import Picture
+from imgcompress.image.upright import upright
 from imgcompress.measure import Measure
 from imgcompress.serve.answers import RequestError
 from imgcompress.serve.compressors import Compressors
@@ -23,7 +24,7 @@ class Comparison:
         self._measure = Measure(METRICS, config, find_device(config.device), compressors.distance)
 
     def scores(self, reference: Picture, test: Picture) -> dict[str, float]:
-        """Compares pixels as stored; color profiles and orientations are not looked at.
+        """Compares pixels, turned as their EXIF orientation asks; color profiles are not looked at.
 
         Args:
             reference: the original, of any depth, with or without alpha.
@@ -33,7 +34,7 @@ class Comparison:
             Metric to value; where there is alpha, over a dark or a light background, whichever is worse.
         """
         with self._compressors.model():
-            return self._measure.scores([reference.decoded], [test.decoded])[0]
+            return self._measure.scores([upright(reference).decoded], [upright(test).decoded])[0]
 
 
 def check_comparable(reference: Picture, test: Picture) -> None:
@@ -46,6 +47,12 @@ def check_comparable(reference: Picture, test: Picture) -> None:
         if picture.keep is not None:
             reason, message = picture.keep
             raise RequestError(422, reason, f"{name}: {message}")
-    sizes = [f"{picture.width} x {picture.height}" for picture in (reference, test)]
+    sizes = [_size_seen(picture) for picture in (reference, test)]
     if sizes[0] != sizes[1]:
         raise RequestError(422, "sizes_differ", f"the pictures are {sizes[0]} and {sizes[1]} pixels")
+
+
+def _size_seen(picture: Picture) -> str:
+    sides = (picture.width, picture.height)
+    width, height = reversed(sides) if picture.metadata.orientation >= 5 else sides
+    return f"{width} x {height}"

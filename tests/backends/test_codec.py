@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from imgcompress.backends.attempt import Attempt, Source
 from imgcompress.backends.codec import CodecBackend
@@ -16,6 +17,7 @@ from imgcompress.compressor import Compressor
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason, UsageError
 from imgcompress.formats.codec import Codec
+from imgcompress.image import exif as exif_edit
 from imgcompress.image.picture import Decoded, Metadata, Picture
 from imgcompress.image.read import read_picture
 
@@ -26,6 +28,7 @@ class Noise:
     """Adds noise, the more the lower the quality; with thinned-out chroma green stands for all."""
 
     format = "webp"
+    heeds_orientation = False
 
     def __init__(self, *, lossless: bool = False, samplings: tuple[str, ...] = ("444", "420")) -> None:
         self.is_lossless = lossless
@@ -133,6 +136,27 @@ def test_metadata_are_stripped_and_the_mark_is_handed_over(
     assert (codec.metadata[0].xmp, codec.metadata[0].icc) == (b"<x/>", b"profile")
     assert codec.metadata[1].xmp is None
     assert codec.marks[0] is not None and codec.marks[0].isascii() and codec.marks[1] is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_readers_would_not_turn_is_turned(
+    orientation: int, photo: torch.Tensor, pool: ThreadPoolExecutor
+) -> None:
+    codec = Noise(lossless=True, samplings=("444",))
+    [given] = sources(photo)
+    exif = exif_edit.with_orientation(exif_edit.orientation_only(3), orientation)
+    oriented = replace(given.picture, metadata=Metadata(exif=exif, orientation=orientation))
+    image = Image.fromarray(oriented.pixels.permute(1, 2, 0).contiguous().numpy())
+    image.getexif()[0x0112] = orientation
+    seen = torch.from_numpy(np.array(ImageOps.exif_transpose(image))).permute(2, 0, 1)
+    [attempt] = attempts(codec, [Source(b"", oriented)], pool)
+    assert torch.equal(codec.decode(attempt.data).pixels, seen)
+    assert torch.equal(attempt.decoded.pixels, oriented.pixels)
+    assert codec.metadata[-1].orientation == exif_edit.orientation_of(codec.metadata[-1].exif) == 1
+    # What was stored so in this very format looks to each reader as it did.
+    [attempt] = attempts(codec, [Source(b"", replace(oriented, format="webp"))], pool)
+    assert torch.equal(codec.decode(attempt.data).pixels, oriented.pixels)
+    assert codec.metadata[-1].exif == exif
 
 
 @pytest.mark.parametrize(

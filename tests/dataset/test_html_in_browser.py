@@ -1,8 +1,6 @@
 """The page in a real browser: Debian's chromium, or any of its kin, driven by Playwright."""
 
 import io
-import os
-import shutil
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
@@ -18,25 +16,8 @@ from imgcompress.dataset.sample_pairs import SamplePairs
 from imgcompress.errors import Reason
 from imgcompress.records import FileRecord, Status
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 MANY = 100_000
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=document.title='owned'>.png"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium")
-        pytest.skip("no chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Its sandbox refuses to run as root, as which containers run tests.
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 class Opened:

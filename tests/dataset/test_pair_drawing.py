@@ -192,3 +192,13 @@ def test_what_cannot_be_drawn(pixels: np.ndarray, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pair_drawing, "MOST_MEGAPIXELS", 0.02)
     with pytest.raises(PictureError, match="megapixels"):
         draw_pair(data, data)
+
+
+def test_a_result_that_was_turned_for_its_format(pixels: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawing = draw_pair(
+        file(pixels, "PNG", exif=exif), file(np.rot90(pixels, -1).copy(), "WEBP", lossless=True)
+    )
+    assert drawing.before == drawing.after
+    assert opened(drawing.heat).max() < 40 and (drawing.width, drawing.height) == (128, 192)

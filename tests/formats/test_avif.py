@@ -158,7 +158,20 @@ def test_each_codec_writes_the_same_bytes_each_time_and_not_those_of_others(code
 def test_what_svt_lacks_aom_codes(small: Picture):
     svt, alpha = AvifCodec(AvifConfig(codec="svt", speed=9)), small.pixels[0]
     for picture, layout in ((small, "444"), (replace(small, alpha=alpha), "420")):
-        assert svt.encode(picture, 70.0, layout, None) == AOM.encode(picture, 70.0, layout, None)
+        mine, aoms = svt.quality_of_score(70.0), AOM.quality_of_score(70.0)
+        assert mine != aoms
+        assert svt.encode(picture, mine, layout, None) == AOM.encode(picture, aoms, layout, None)
+
+
+def test_a_quality_means_a_score_at_any_depth(photo: torch.Tensor):
+    picture = Picture(photo[:, 100:292, 200:392], "png")
+    quality, scores = AOM.quality_of_score(75.0), []
+    for depth in (8, 10, 12):
+        codec = AvifCodec(AvifConfig(speed=8, bit_depth=depth))
+        decoded = codec.decode(codec.encode(picture, quality, "420", None)).pixels
+        values = decoded[None].float() / torch.iinfo(decoded.dtype).max
+        scores.append(ssimulacra2(picture.pixels[None].float() / 255, values).item())
+    assert max(scores) - min(scores) < 2
 
 
 _TALKATIVE = """
@@ -204,7 +217,9 @@ def test_what_avif_does_not_hold_is_refused(small: Picture):
     wide = Picture(torch.zeros((1, 1, LONGEST_SIDE + 1), dtype=torch.uint8), "png")
     gray = Metadata(icc=bytes(16) + b"GRAY" + bytes(200))
     deep = Picture(deep_ramp()[:1], "png", 16, metadata=gray)
-    for picture, reason in ((wide, Reason.UNSUPPORTED), (deep, Reason.COLOR_SPACE)):
+    sheer = Picture(small.pixels[:1], "png", alpha=small.pixels[1], metadata=gray)  # 8-bit RGBA
+    refused = ((wide, Reason.UNSUPPORTED), (deep, Reason.COLOR_SPACE), (sheer, Reason.COLOR_SPACE))
+    for picture, reason in refused:
         with pytest.raises(PictureError) as caught:
             AOM.refuse(picture)
         assert caught.value.reason is reason

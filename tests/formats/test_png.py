@@ -40,6 +40,38 @@ def test_every_bit_survives(channels, has_alpha, deep):
         np.testing.assert_array_equal(witness[..., 0], planes[0].numpy())
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 1)])
+def test_the_smallest(size, channels, deep):
+    planes = samples(channels, deep, size)
+    has_alpha = channels in (2, 4)
+    pixels, alpha = (planes[:-1], planes[-1]) if has_alpha else (planes, None)
+    again = CODEC.decode(CODEC.encode(Picture(pixels, "png", 16 if deep else 8, alpha), 50.0, "444", None))
+    assert torch.equal(again.pixels, pixels)
+    assert (again.alpha is None) == (not has_alpha)
+
+
+def test_beside_a_profile_for_rgb_gray_is_rgb(metadata: Metadata):
+    # libpng: "RGB color space not permitted on grayscale PNG"; the profile would be passed over.
+    pixels = samples(1, False)
+    data = CODEC.encode(Picture(pixels, "jpeg", metadata=metadata), 50.0, "444", None)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "RGB"
+    again = CODEC.decode(data)
+    assert torch.equal(again.pixels, pixels.expand(3, -1, -1))
+
+
+def test_whatever_could_be_read_is_decoded(monkeypatch: pytest.MonkeyPatch):
+    limits = []
+    monkeypatch.setattr(
+        "imgcompress.formats.png.read_picture",
+        lambda data, most=178.0: limits.append(most) or read_picture(data, most),
+    )
+    CODEC.decode(CODEC.encode(Picture(samples(1, False), "png"), 50.0, "444", None))
+    assert limits == [float("inf")]
+
+
 def test_metadata_and_the_mark_survive_and_outlive_stripping(metadata: Metadata, jpegs_metadata: Metadata):
     comment = jpegs_metadata.segments[:1]
     full = replace(metadata, density=jpegs_metadata.density, segments=comment)

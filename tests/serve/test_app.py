@@ -484,6 +484,16 @@ def test_compare(start: Start, photo_png: bytes) -> None:
     assert compare(client, reference=RGB, test=ALPHA).json()["scores"]["ssim"] < 0.9
 
 
+def test_pictures_are_compared_as_they_are_seen(start: Start, photo_png: bytes) -> None:
+    client, stored, turned, exif = start(), io.BytesIO(), io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(photo_png)).convert("RGB").resize((48, 32))
+    image.save(stored, "PNG", exif=exif)
+    image.transpose(Image.Transpose.ROTATE_270).save(turned, "WEBP", lossless=True)
+    answer = compare(client, reference=stored.getvalue(), test=turned.getvalue())
+    assert answer.json()["scores"]["psnr"] == 100.0
+
+
 def test_pictures_that_cannot_be_compared(start: Start) -> None:
     client = start()
     animated = io.BytesIO()
