@@ -26,10 +26,14 @@ def fill_transparent(
     Source: Gortler et al., The Lumigraph, SIGGRAPH 1996, 3.4.1 (pull, push).
     """
     visible = (alpha.float() / _most(alpha))[:, None]
-    filled = _spread(pixels.float(), visible)
-    if not pixels.is_floating_point():
-        filled = filled.round().to(torch.int32)
-    return torch.where(alpha[:, None].float() > 0, pixels, filled.to(pixels.dtype))
+    filled = torch.empty_like(pixels)
+    # Channel by channel: a third of the memory, in which large pictures would be the limit.
+    for plane, target in zip(pixels.split(1, 1), filled.split(1, 1), strict=True):
+        colors = _spread(plane.float(), visible)
+        if not pixels.is_floating_point():
+            colors = colors.round().to(torch.int32)
+        target.copy_(torch.where(visible > 0, plane, colors.to(pixels.dtype)))
+    return filled
 
 
 def _most(alpha: Tensor) -> float:
