@@ -19,6 +19,7 @@ class HttpProtocol(H11Protocol):
 
     header_seconds: ClassVar[float] = 10.0
     _header_timer: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts waiting for the first request."""
@@ -30,6 +31,11 @@ class HttpProtocol(H11Protocol):
         if self._header_timer is not None:
             self._header_timer.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on, or throws away what follows what was no HTTP."""
+        if not self._is_refused:
+            super().data_received(data)
 
     def on_response_complete(self) -> None:
         """Starts waiting for the next request."""
@@ -51,7 +57,22 @@ class HttpProtocol(H11Protocol):
         ]
         for event in (h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
+        self._close_when_heard()
+
+    def _close_when_heard(self) -> None:
+        # Who closes with bytes unread resets the connection, and the client may never see the answer.
+        self._is_refused = True
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write_eof()
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+        self._header_timer = self.loop.call_later(self.header_seconds, self._close_refused)
+
+    def _close_refused(self) -> None:
         self.transport.close()
+        self._expect_reading(self.transport.get_write_buffer_size())
 
     def _expect_header(self) -> None:
         if self._header_timer is not None:

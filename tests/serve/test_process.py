@@ -179,6 +179,21 @@ def test_absurd_requests(server: Server, request_: bytes, status: int) -> None:
     assert server.is_healthy()
 
 
+def test_who_says_too_much_hears_the_answer(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(b"rubbish\r\n\r\n")
+        sleep(0.3)
+        for _ in range(20):  # to a closed connection, the second piece would be an error
+            connection.sendall(bytes(1000))
+            sleep(0.01)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        connection.settimeout(30)
+        with suppress(ConnectionError):
+            while connection.recv(65536):
+                pass
+    assert server.is_healthy()
+
+
 @pytest.mark.parametrize(
     "path",
     [
