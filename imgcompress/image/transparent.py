@@ -28,7 +28,7 @@ def fill_transparent(
     visible = (alpha.float() / _most(alpha))[:, None]
     filled = torch.empty_like(pixels)
     # Channel by channel: a third of the memory, in which large pictures would be the limit.
-    for plane, target in zip(pixels.split(1, 1), filled.split(1, 1), strict=True):
+    for plane, target in zip(torch.split(pixels, 1, 1), torch.split(filled, 1, 1), strict=True):
         colors = _spread(plane.float(), visible)
         if not pixels.is_floating_point():
             colors = colors.round().to(torch.int32)
