@@ -64,7 +64,8 @@ def photo() -> torch.Tensor:
     return torch.from_numpy(data.coffee()).permute(2, 0, 1).contiguous()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: Playwright keeps an event loop in this thread, which tests with their own would find.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Debian's chromium, or any of its kin, driven by Playwright."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -16,7 +16,7 @@ import imgcompress.cli as module
 from imgcompress import __version__
 from imgcompress.cli import main
 from imgcompress.compressor import Compressor, Source
-from imgcompress.config import Config, LoopConfig, load_config
+from imgcompress.config import AvifConfig, Config, LoopConfig, WebpConfig, load_config
 from imgcompress.resources import resource_path
 
 KEYS = [
@@ -267,7 +267,12 @@ def test_a_preset_runs(folder: Path, tmp_path: Path) -> None:
     words = ["recompress", str(folder), str(tmp_path / "out"), "--device=cpu", "--verify=decode"]
     assert main([*words, "--preset", "instant", "--report", str(report)]) == 0
     assert load_config(tmp_path / "report.config.yaml") == Config(
-        device="cpu", verify="decode", max_encodes=1, loop=LoopConfig(rounds=0)
+        device="cpu",
+        verify="decode",
+        max_encodes=1,
+        loop=LoopConfig(rounds=0),
+        avif=AvifConfig(speed=8),
+        webp=WebpConfig(method=4),
     )
 
 
@@ -370,7 +375,7 @@ def test_the_first_interrupt_finishes_what_is_in_flight(
 def test_interrupted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> int:
+    def interrupt(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_recompress", interrupt)

@@ -37,7 +37,8 @@ def plain(quality: int = 75, subsampling: str = "420") -> Config:
     return instant(
         quality=quality,
         subsampling=subsampling,
-        jpeg=JpegConfig(progressive=False, mark=False),
+        jpeg=JpegConfig(progressive=False),
+        mark=False,
         quantization=QuantizationConfig(tables="ijg", dead_zone="none"),
     )
 

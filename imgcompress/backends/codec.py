@@ -16,8 +16,9 @@ from imgcompress.config import Config
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import as_picture_error
 from imgcompress.formats.codec import Codec
+from imgcompress.image.jpeg_markers import COM
 from imgcompress.image.metadata import strip
-from imgcompress.image.picture import Decoded, Picture
+from imgcompress.image.picture import Decoded, Metadata, Picture
 from imgcompress.image.upright import turned_back, upright
 from imgcompress.measure import Measure
 from imgcompress.track import Encoded, Goal, Track, refuse_what_needs_a_search
@@ -166,6 +167,8 @@ class CodecBackend:
             }
         else:
             settings["lossless"] = self._codec.is_lossless
+        if left_out := _left_out(lane.picture.metadata, self.format):
+            settings["left_out"] = left_out
         return Attempt(
             self.format,
             encoded.data,
@@ -183,3 +186,10 @@ def _on_axis(goal: Goal) -> Goal:
     if metric.name != "ssimulacra2":
         return goal
     return replace(goal, target=replace(goal.target, metric=replace(metric, axis=place_of)))
+
+
+def _left_out(metadata: Metadata, form: str) -> list[str]:
+    """What a JPEG said that has no place in another format."""
+    carried = {COM} if form == "png" else set()
+    left_out = ["segments"] if any(marker not in carried for marker, _ in metadata.segments) else []
+    return left_out + (["trailer"] if metadata.trailer else [])

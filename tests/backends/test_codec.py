@@ -159,6 +159,17 @@ def test_what_readers_would_not_turn_is_turned(
     assert codec.metadata[-1].exif == exif
 
 
+def test_what_is_left_out_is_told(photo: torch.Tensor, pool: ThreadPoolExecutor) -> None:
+    [given] = sources(photo)
+    [silent] = attempts(Noise(), [given], pool, max_encodes=1)
+    film = Metadata(segments=((0xED, b"Photoshop 3.0"),), trailer=b"a film")
+    given = replace(given, picture=replace(given.picture, metadata=film))
+    [told] = attempts(Noise(), [given], pool, max_encodes=1)
+    assert "left_out" not in silent.settings and told.settings["left_out"] == ["segments", "trailer"]
+    [stripped] = attempts(Noise(), [given], pool, max_encodes=1, strip="all")
+    assert "left_out" not in stripped.settings
+
+
 @pytest.mark.parametrize(
     ("codec", "settings", "words"),
     [

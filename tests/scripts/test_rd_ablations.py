@@ -15,7 +15,9 @@ FILES = sorted(resource_path("configs/ablations").glob("*.yaml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_ablation_differs_from_balanced_in_one_place_and_says_which(path: Path) -> None:
     config = load_config(path)
-    different = [f.name for f in fields(Config) if getattr(config, f.name) != getattr(BALANCED, f.name)]
+    # Ablations are about JPEG: they do not repeat what the preset says of other formats.
+    names = [f.name for f in fields(Config) if f.name not in ("webp", "avif")]
+    different = [name for name in names if getattr(config, name) != getattr(BALANCED, name)]
     assert len(different) == 1
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# balanced with")
