@@ -77,6 +77,7 @@ def _keep(figure: Figure, name: str, model: FittedDistance, folder: Path) -> Non
     figure.savefig(folder / f"{name}.png", dpi=110)
     assert isinstance(model.logger, TensorBoardLogger)
     model.logger.experiment.add_figure(name, figure)
+    model.logger.experiment.flush()
 
 
 def _introduction(model: FittedDistance, data: JudgmentData) -> str:

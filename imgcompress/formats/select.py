@@ -33,11 +33,11 @@ PREFERRED: tuple[MadeFormat, ...] = ("avif", "webp", "jpeg", "png")
 """What is made, in the order in which equally welcome ones are taken."""
 _ANIMATED = ("avif", "webp")
 
-# Possessive repeats keep the time linear in the header's length, whatever it holds.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_PARAMETER = rf'[ \t]*+;[ \t]*+(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*+"))?+'
-_MEDIA_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})((?:{_PARAMETER})*+)[ \t]*+")
-_PARAMETERS = re.compile(_PARAMETER)
+# Matched one by one, as possessive repeats, which would bound the time of one expression for all, are broken in
+# some releases of Python 3.11.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
+_PARAMETER = re.compile(rf'[ \t]*;[ \t]*(?:({_TOKEN})=({_TOKEN}|"(?:[^"\\]|\\.)*"))?')
 _WEIGHT = re.compile(r"[01](?:\.[0-9]*)?|\.[0-9]+")
 
 
@@ -81,21 +81,25 @@ class Accept:
 
 def _weighed(element: str) -> tuple[str, float] | None:
     """A media range and its weight; an empty name for one with parameters, None for what is no range."""
-    match = _MEDIA_RANGE.fullmatch(element)
+    match = _MEDIA_RANGE.match(element)
     if match is None:
         return None
     kind, subtype = match[1].lower(), match[2].lower()
     if kind == "*" and subtype != "*":
         return None
     name, weight = f"{kind}/{subtype}", 1.0
-    for parameter, value in _PARAMETERS.findall(match[3]):
-        if parameter.lower() == "q":
-            if not _WEIGHT.fullmatch(value) or not 0 <= float(value) <= 1:
-                return None
-            weight = float(value)
-        elif parameter:
+    end = match.end()
+    while (parameter := _PARAMETER.match(element, end)) is not None:
+        end = parameter.end()
+        if parameter[1] is None:
+            continue
+        if parameter[1].lower() != "q":
             name = ""
-    return name, weight
+        elif _WEIGHT.fullmatch(parameter[2]) and 0 <= float(parameter[2]) <= 1:
+            weight = float(parameter[2])
+        else:
+            return None
+    return (name, weight) if not element[end:].strip(" \t") else None
 
 
 def acceptable_formats(
