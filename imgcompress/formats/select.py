@@ -33,7 +33,7 @@ PREFERRED: tuple[MadeFormat, ...] = ("avif", "webp", "jpeg", "png")
 """What is made, in the order in which equally welcome ones are taken."""
 _ANIMATED = ("avif", "webp")
 
-# Matched one by one, as possessive repeats, which would bound the time of one expression for all, are broken in
+# Matched one by one: possessive repeats, which would bound the time of one expression for all, are broken in
 # some releases of Python 3.11.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_RANGE = re.compile(rf"({_TOKEN})/({_TOKEN})")
