@@ -65,7 +65,6 @@ class CodecBackend:
         self.format = codec.format
         self._codec = codec
         self._config = config
-        self._device = device
         self._goal = _on_axis(Goal.of(config))
         self._fixed = not codec.has_quality or config.max_encodes == 1
         if self._fixed:
