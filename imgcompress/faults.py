@@ -1,8 +1,13 @@
 """What an unforeseen error says about the picture at hand."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 
 from imgcompress.errors import PictureError, Reason
+
+Value = TypeVar("Value")
 
 
 def as_picture_error(error: Exception) -> PictureError:
@@ -13,3 +18,11 @@ def as_picture_error(error: Exception) -> PictureError:
     no_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
     reason = Reason.OUT_OF_MEMORY if no_memory else Reason.INTERNAL_ERROR
     return PictureError(reason, f"{type(error).__name__}: {error}")
+
+
+def caught(function: Callable[..., Value], *arguments: object) -> Value | PictureError:
+    """What a function gives, or what its error says: a fault with one picture must not end the run."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        return as_picture_error(error)

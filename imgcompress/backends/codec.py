@@ -14,7 +14,7 @@ from imgcompress.backends.attempt import Attempt, Source
 from imgcompress.backends.start import foretold, place_of, score_at
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, UsageError
-from imgcompress.faults import as_picture_error
+from imgcompress.faults import caught
 from imgcompress.formats.codec import Codec
 from imgcompress.image.jpeg_markers import COM
 from imgcompress.image.metadata import strip
@@ -87,21 +87,19 @@ class CodecBackend:
         results: dict[int, Attempt | PictureError] = {}
         lanes = []
         for index, source in enumerate(sources):
-            try:
-                lanes.append(self._lane(index, source.picture))
-            except Exception as error:  # a fault with one picture must not end the run
-                results[index] = as_picture_error(error)
+            lane = caught(self._lane, index, source.picture)
+            if isinstance(lane, PictureError):
+                results[index] = lane
+            else:
+                lanes.append(lane)
         packing = []
         for lane, encoded in self._search(lanes, pool):
             if isinstance(encoded, PictureError):
                 results[lane.index] = encoded
             else:
-                packing.append((lane, encoded, pool.submit(self._codec.decode, encoded.data)))
-        for lane, encoded, future in packing:
-            try:
-                results[lane.index] = self._attempt(lane, encoded, future.result())
-            except Exception as error:
-                results[lane.index] = as_picture_error(error)
+                packing.append((lane.index, pool.submit(self._attempt, lane, encoded)))
+        for index, future in packing:
+            results[index] = caught(future.result)
         seconds = (time.perf_counter() - started) / max(1, len(sources))
         return [
             result if isinstance(result, PictureError) else replace(result, seconds=seconds)
@@ -130,10 +128,11 @@ class CodecBackend:
                     trying.append((lane, place, pool.submit(self._encode, lane, place)))
             tried = []
             for lane, place, future in trying:
-                try:
-                    tried.append((lane, place, *future.result()))
-                except Exception as error:
-                    yield lane, as_picture_error(error)
+                found = caught(future.result)
+                if isinstance(found, PictureError):
+                    yield lane, found
+                else:
+                    tried.append((lane, place, *found))
             if self._fixed:
                 for lane, place, data, _ in tried:
                     yield lane, Encoded(data, place, {}, 1, None)
@@ -154,7 +153,8 @@ class CodecBackend:
     def _quality(self, place: float) -> float:
         return self._codec.quality_of_score(score_at(place))
 
-    def _attempt(self, lane: _Lane, encoded: Encoded, decoded: Decoded) -> Attempt:
+    def _attempt(self, lane: _Lane, encoded: Encoded) -> Attempt:
+        """Opens what the search has ended with; runs in the pool."""
         settings: dict[str, Any] = {"subsampling": "gray" if lane.picture.is_gray else self._sampling}
         if self._codec.has_quality:
             target = self._goal.target
@@ -171,7 +171,7 @@ class CodecBackend:
         return Attempt(
             self.format,
             encoded.data,
-            turned_back(decoded, lane.orientation),
+            turned_back(self._codec.decode(encoded.data), lane.orientation),
             encoded.scores,
             settings,
             encoded.fault,

@@ -13,7 +13,7 @@ from imgcompress import __version__
 from imgcompress.backends.attempt import Attempt, Source
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason
-from imgcompress.faults import as_picture_error
+from imgcompress.faults import as_picture_error, caught
 from imgcompress.formats.jpeg.lossless import pack_progressive
 from imgcompress.formats.jpeg.markers import jfif, metadata_segments
 from imgcompress.image.jpeg_file import mark_segment
@@ -82,10 +82,11 @@ class JpegBackend:
         results: dict[int, Attempt | PictureError] = {}
         jobs = []
         for index, source in enumerate(sources):
-            try:
-                jobs.append(self._prepare(index, source.picture))
-            except Exception as error:  # a fault with one picture must not end the run
-                results[index] = as_picture_error(error)
+            job = caught(self._prepare, index, source.picture)
+            if isinstance(job, PictureError):
+                results[index] = job
+            else:
+                jobs.append(job)
         packing = []
         for job, encoded in self._encode_all(jobs):
             if isinstance(encoded, PictureError):
@@ -93,10 +94,7 @@ class JpegBackend:
             else:
                 packing.append((job.index, pool.submit(self._pack, job, *encoded)))
         for index, future in packing:
-            try:
-                results[index] = future.result()
-            except Exception as error:
-                results[index] = as_picture_error(error)
+            results[index] = caught(future.result)
         return [results[index] for index in range(len(sources))]
 
     def _prepare(self, index: int, picture: Picture) -> _Job:

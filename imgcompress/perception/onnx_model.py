@@ -5,7 +5,6 @@ outside the standard are refused; how much memory and time the rest takes is up 
 is a large native library. Whoever may choose the file may slow the process down or find its bugs.
 """
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor
 
 from imgcompress.errors import UsageError
-from imgcompress.perception.distance import CELL, MapDistance
+from imgcompress.perception.distance import CELL
+from imgcompress.perception.file_distance import FileDistance
 from imgcompress.perception.model_facts import INPUTS, KEY, OUTPUT, ModelFacts, parse_facts
 from imgcompress.shapes import Float
 
@@ -21,7 +21,7 @@ _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 _FATAL_ONLY = 4  # errors come as exceptions; the runtime would print each one as well
 
 
-class OnnxDistance(MapDistance):
+class OnnxDistance(FileDistance):
     """The distance whose map an ONNX file computes; it has no gradients.
 
     Args:
@@ -34,23 +34,9 @@ class OnnxDistance(MapDistance):
     """
 
     def __init__(self, data: bytes, device: torch.device, max_tile_pixels: int) -> None:
-        facts = _checked(data)
-        facts.refuse_tiles(max_tile_pixels)
-        super().__init__(
-            overlap=facts.overlap,
-            pooling=facts.pooling,
-            ssimulacra2=facts.ssimulacra2,
-            scale=facts.scale,
-            max_tile_pixels=max_tile_pixels,
-        )
-        self._digest = hashlib.sha256(data).hexdigest()
+        super().__init__(data, _checked(data), max_tile_pixels)
         self._device = device
         self._session = _session(data, device)
-
-    @property
-    def digest(self) -> str:
-        """Of the file."""
-        return self._digest
 
     def tile_map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]

@@ -1,18 +1,17 @@
 """A perceptual model in a .pt2 file, run by torch."""
 
-import hashlib
 import io
 
 import torch
 from torch import Tensor
 
-from imgcompress.perception.distance import MapDistance
+from imgcompress.perception.file_distance import FileDistance
 from imgcompress.perception.model_facts import KEY, parse_facts
 from imgcompress.perception.pt2_file import screened
 from imgcompress.shapes import Float
 
 
-class Pt2Distance(MapDistance):
+class Pt2Distance(FileDistance):
     """The distance whose map a program of ``torch.export`` computes.
 
     Args:
@@ -29,26 +28,12 @@ class Pt2Distance(MapDistance):
         extra = {KEY: ""}
         archive = io.BytesIO(screened(data, largest))
         program = torch.export.load(archive, extra_files=extra)
-        facts = parse_facts(extra[KEY])
-        facts.refuse_tiles(max_tile_pixels)
-        super().__init__(
-            overlap=facts.overlap,
-            pooling=facts.pooling,
-            ssimulacra2=facts.ssimulacra2,
-            scale=facts.scale,
-            max_tile_pixels=max_tile_pixels,
-        )
-        self._digest = hashlib.sha256(data).hexdigest()
+        super().__init__(data, parse_facts(extra[KEY]), max_tile_pixels)
         if device.type != "cpu":
             from torch.export.passes import move_to_device_pass
 
             program = move_to_device_pass(program, device)
         self._program = program.module()
-
-    @property
-    def digest(self) -> str:
-        """Of the file."""
-        return self._digest
 
     def tile_map(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
