@@ -65,7 +65,7 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["serve"])
+    has_presets = rest[:1] in (["recompress"], ["serve"], ["export"])
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 

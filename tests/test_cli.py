@@ -286,6 +286,11 @@ def test_presets_that_there_are_not(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_preset_goes_with_an_export(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--preset", "instant"]) == 2
+    assert "--onnx or --pt2" in error_of(capsys)
+
+
 def test_a_file_of_settings_names_no_preset(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
