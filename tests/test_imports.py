@@ -7,6 +7,7 @@ STAGES = (
     "image.planes",
     "image.batch",
     "image.statistics",
+    "forensics.histograms",
     "perception.vgg",
     "perception.distance",
     "perception.export",

@@ -1,0 +1,1 @@
+"""What a file tells about itself: its quality and its past, without the original."""
