@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["serve"], ["export"])
+    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -165,6 +165,36 @@ def build_parser() -> ArgumentParser:
     recompress.add_argument("--sample", type=int, metavar="N", help="only N pictures drawn at random")
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
+    inspect = _Parser(
+        usage="imgcompress inspect [options] PATH...",
+        description="Describe pictures: what they are, how good they look, what has been done to them.",
+    )
+    inspect.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
+    inspect.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    inspect.add_argument(
+        "--plot",
+        metavar="OUT.png",
+        help="of one JPEG: draw the histograms of its DCT values, where an earlier compression shows",
+    )
+    inspect.add_argument(
+        "--headers_only", action="store_true", help="read no more than the headers: no pixel is decoded"
+    )
+    inspect.add_argument(
+        "--signatures",
+        metavar="FILE.yaml",
+        nargs="+",
+        default=[],
+        help="more encoders to be recognized (docs/forensics.md)",
+    )
+    _add_files_of_settings(inspect)
+    inspect.add_class_arguments(Config)
+    commands.add_subcommand("inspect", inspect, help="describe pictures and what has been done to them")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -228,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         made = parser.instantiate(options)
         commands: dict[str, Callable[[Any], int]] = {
             "recompress": partial(_recompress, console=console),
+            "inspect": _inspect,
             "serve": _serve,
             "export": _export,
         }
@@ -293,6 +324,26 @@ def _recompress(options: Any, console: Console) -> int:
         console.print("imgcompress: interrupted; the same command goes on from there")
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if summary.failed else EXIT_OK
+
+
+def _inspect(options: Any) -> int:
+    from imgcompress.inspection.command import InspectOptions, run
+
+    _print_any_name()
+    asked = InspectOptions(
+        tuple(map(Path, options.paths)),
+        options.json,
+        None if options.plot is None else Path(options.plot),
+        options.headers_only,
+        tuple(map(Path, options.signatures)),
+    )
+    return EXIT_OK if run(asked, _of_class(Config, options)) else EXIT_SOME_FAILED
+
+
+def _print_any_name() -> None:
+    """Names of files need not be UTF-8."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _serve(options: Any) -> int:
@@ -370,8 +421,7 @@ def _first_interrupt(stop: Callable[[], None], console: Console) -> Iterator[Non
 def _ledger(options: Any) -> int:
     from imgcompress.dataset.ledger import open_ledger
 
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names that are no UTF-8
+    _print_any_name()
     console = Console()
     with open_ledger(Path(options.path)) as ledger:
         if options.status is not None:

@@ -26,6 +26,7 @@ from imgcompress.image.picture import Decoded
 from imgcompress.image.strip_file import STRIPPABLE, strip_file
 from imgcompress.records import Status
 from imgcompress.track import Goal
+from imgcompress.triage import Triage
 from imgcompress.verify import Verdict, Verifier, decode_again
 
 __all__ = ["KEPT_REASONS", "Compressor", "Outcome", "Source", "as_picture_error", "find_device"]
@@ -33,6 +34,8 @@ __all__ = ["KEPT_REASONS", "Compressor", "Outcome", "Source", "as_picture_error"
 KEPT_REASONS = frozenset(
     {
         Reason.ALREADY_OURS,
+        Reason.CRUSHED,
+        Reason.BELOW_SCORE,
         Reason.ALPHA,
         Reason.DEEP_COLOR,
         Reason.ANIMATED,
@@ -62,7 +65,7 @@ class Outcome:
         scores: what the verification measured.
         settings: what the encoder was asked for and chose.
         seconds: time spent; what a batch shares is divided evenly among its pictures.
-        error: a sentence when it failed, or was kept for a kind that is only copied.
+        error: a sentence when it failed, or was spared, or is of a kind that is only copied.
     """
 
     status: Status
@@ -111,6 +114,7 @@ class Compressor:
         self._goal = Goal.of(config)
         self._backends = _backends(config, self.device, distance)
         self._verifier = Verifier(config, self.device, distance)
+        self._triage = Triage(config, self.device)
 
     @property
     def buffers(self) -> BufferPool | None:
@@ -128,7 +132,7 @@ class Compressor:
         Returns:
             One outcome a source, in order. Nothing is raised for a single picture.
         """
-        refused = [self._refusal(source) for source in sources]
+        refused = self._triage.refusals(sources)
         attempts: list[list[Attempt | PictureError]] = [
             [] if reason is None else [reason] for reason in refused
         ]
@@ -155,22 +159,6 @@ class Compressor:
             self._outcome(source, tried, verdicts, future)
             for source, tried, verdicts, future in zip(sources, attempts, judged, lossless, strict=True)
         ]
-
-    def _refusal(self, source: Source) -> PictureError | None:
-        """Why a picture is not coded whatever the format; None where it is."""
-        picture = source.picture
-        if picture.marked and not self.config.again:
-            return PictureError(Reason.ALREADY_OURS, "this tool made the file")
-        if picture.keep is not None:
-            return PictureError(*picture.keep)
-        most = self.config.max_pixels
-        if most is not None and picture.height * picture.width > most:
-            return PictureError(Reason.MAX_PIXELS, f"the picture has more than {most} pixels")
-        if picture.frames > 1:
-            several = picture.format in ("jpeg", "tiff")
-            reason = Reason.SEVERAL_PICTURES if several else Reason.ANIMATED
-            return PictureError(reason, f"the file holds {picture.frames} pictures")
-        return None
 
     def _lossless(self, source: Source) -> bytes | None:
         """The source JPEG coded again, its pixels checked to be identical."""
@@ -293,21 +281,25 @@ class Compressor:
     def _keep(self, source: Source, error: PictureError, lossless: bytes | None) -> Outcome:
         """The source in fewer bytes or without unwanted metadata where that costs no pixel, else a copy."""
         picture, mode = source.picture, self.config.strip
-        note = None if picture.keep is None else str(error)
+        is_spared = error.reason in _SPARED
+        note = str(error) if is_spared or picture.keep is not None else None
         if mode != "none" and picture.format in STRIPPABLE:
             data = strip_file(source.data, picture.format, mode)
             return Outcome(Status.KEPT, error.reason, data, picture.format, error=note)
         must_strip = mode != "none" and strip(picture.metadata, mode) != picture.metadata
         is_plain = picture.jpeg is not None and picture.frames == 1 and picture.keep is None
-        if must_strip and lossless is None and is_plain:
+        if (must_strip or is_spared) and lossless is None and is_plain:
             lossless = self._lossless(source)
         if lossless is not None and (must_strip or len(lossless) < len(source.data)):
-            return Outcome(Status.OPTIMIZED, error.reason, lossless, "jpeg")
+            return Outcome(Status.OPTIMIZED, error.reason, lossless, "jpeg", error=note)
         if must_strip:
             message = f"{error}, and a copy would keep the metadata that --strip {mode} is to drop"
             return Outcome(Status.FAILED, Reason.CANNOT_STRIP, None, picture.format, error=message)
         return Outcome(Status.KEPT, error.reason, source.data, picture.format, error=note)
 
+
+_SPARED = frozenset({Reason.CRUSHED, Reason.BELOW_SCORE})
+"""Why a picture gets no further loss although nothing else is in the way of a smaller file."""
 
 _CONVERTED_ALL_THE_SAME = frozenset({Reason.NOT_SMALLER, Reason.TARGET_UNREACHABLE})
 

@@ -300,6 +300,10 @@ class Config:
         convert: every picture becomes one of ``format``, even if the source is smaller or the target missed;
             what the format cannot hold is kept all the same.
         max_pixels: larger pictures are kept as they are; null for no limit.
+        crushed: what happens to JPEGs that have been compressed very strongly already: ``optimize`` takes no
+            more from them than can be had without loss, unless a size or ``convert`` is asked for.
+        skip_below: pictures whose quality, estimated without their originals as a SSIMULACRA2 score, is
+            lower are not encoded anew; null looks at none.
         mark: leave a note of a few bytes by which our own files are recognized and left alone.
         again: compress also what this tool has compressed before.
         verify: what every output must pass before it is written: ``decode`` (opens elsewhere, right size),
@@ -322,6 +326,8 @@ class Config:
     min_savings: float = 0.0
     convert: bool = False
     max_pixels: int | None = None
+    crushed: Literal["optimize", "recompress"] = "optimize"
+    skip_below: float | None = None
     mark: bool = True
     again: bool = False
     verify: VerifyMode = "auto"
@@ -351,6 +357,8 @@ class Config:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "an integer >= 1")
         _require(self.jobs >= 0, "jobs", self.jobs, "an integer >= 0")
         _require(self.workers >= 0, "workers", self.workers, "an integer >= 0")
+        possible = self.skip_below is None or -inf < self.skip_below <= 100
+        _require(possible, "skip_below", self.skip_below, "a number up to 100")
         most = self.max_pixels
         _require(most is None or most > 0, "max_pixels", most, "a positive number")
 

@@ -14,6 +14,8 @@ class Reason(StrEnum):
     VERIFY_REFUSED = "verify_refused"
     TARGET_UNREACHABLE = "target_unreachable"
     ALREADY_OURS = "already_ours"
+    CRUSHED = "crushed"
+    BELOW_SCORE = "below_score"
     ALPHA = "alpha"
     DEEP_COLOR = "deep_color"
     ANIMATED = "animated"

@@ -39,7 +39,8 @@ class FileRecord:
         scores: what the verification measured, metric to value (null in JSON if it is not a number).
         settings: what the encoder was asked for and chose.
         seconds: time spent on this picture; the shared stages of a batch are divided evenly.
-        error: a sentence for people when it failed, or was kept for being of a kind that is only copied.
+        error: a sentence for people when it failed, or was spared further loss, or is of a kind that is only
+            copied.
         was: how it ended in the run that did it, where it was ``done`` before.
     """
 

@@ -1,0 +1,138 @@
+"""``imgcompress inspect``: files in, descriptions out, in the order of the files."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from rich.console import Console
+
+from imgcompress.config import Config
+from imgcompress.dataset.pipeline import map_ahead
+from imgcompress.dataset.sources import Listing
+from imgcompress.errors import PictureError, UsageError
+from imgcompress.faults import caught
+from imgcompress.forensics.signatures import Signatures, load_signatures
+from imgcompress.image.read import probe
+from imgcompress.image.write import write_atomically
+from imgcompress.inspection.headers import inspect_headers
+from imgcompress.inspection.inspector import File, Inspector
+from imgcompress.inspection.panel import show_line, show_panel
+from imgcompress.inspection.plot import plot
+from imgcompress.inspection.record import Inspection
+from imgcompress.inspection.to_json import to_json
+
+_MOST_FILES = 8
+"""Looked into at once, and as many in advance."""
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What is asked for beside the settings.
+
+    Attributes:
+        paths: pictures, folders, lists.
+        json: a JSON object a line instead of text.
+        plot: where the histograms of the one picture go; None for nowhere.
+        headers_only: decode nothing.
+        signatures: files with more encoders.
+    """
+
+    paths: tuple[Path, ...]
+    json: bool = False
+    plot: Path | None = None
+    headers_only: bool = False
+    signatures: tuple[Path, ...] = ()
+
+
+def run(options: InspectOptions, config: Config) -> bool:
+    """Prints a description of every picture.
+
+    Args:
+        options: what is asked for.
+        config: the run that advice is given for, and limits.
+
+    Returns:
+        Whether every file could be read. Damage is no reason for a no: it is described.
+
+    Raises:
+        UsageError: no pictures there, or options that cannot be carried out.
+    """
+    signatures = load_signatures(options.signatures)
+    listings = [Listing(path, None) for path in options.paths]
+    paths = (entry.source for entry in chain.from_iterable(listings))
+    first = list(islice(paths, 2))
+    is_one = len(first) == 1
+    if options.plot is not None and (options.headers_only or not is_one):
+        raise UsageError("--plot: it takes one picture, decoded")
+    console, is_readable = Console(), True
+    with ThreadPoolExecutor(config.threads, thread_name_prefix="inspect") as pool:
+        for found in _inspections(chain(first, paths), options, config, signatures, pool):
+            is_readable &= found.error is None
+            if options.json:
+                console.print(json.dumps(to_json(found), ensure_ascii=False), markup=False, soft_wrap=True)
+            elif is_one:
+                show_panel(found, console)
+            else:
+                show_line(found, console)
+            if options.plot is not None:
+                write_atomically(options.plot, plot(found))
+    return is_readable
+
+
+def _inspections(
+    paths: Iterable[Path], options: InspectOptions, config: Config, signatures: Signatures, pool: Executor
+) -> Iterator[Inspection]:
+    """In the order of the files, a bounded number of them ahead."""
+    ahead = 2 * config.threads
+    if options.headers_only:
+        yield from map_ahead(pool, lambda path: _headers(path, signatures), paths, ahead)
+        return
+    inspector = Inspector(config, signatures)
+    most_megapixels = config.limits.in_flight_megapixels / 2
+    window: list[File | Inspection] = []
+    megapixels = 0.0
+    for file in map_ahead(pool, _read, paths, ahead):
+        size = _megapixels(file)
+        if window and (len(window) == _MOST_FILES or megapixels + size > most_megapixels):
+            yield from _looked_into(window, inspector, pool)
+            window, megapixels = [], 0.0
+        window.append(file)
+        megapixels += size
+    yield from _looked_into(window, inspector, pool)
+
+
+def _looked_into(
+    window: Sequence[File | Inspection], inspector: Inspector, pool: Executor
+) -> Iterator[Inspection]:
+    """The inspections of what could be read, with the others in their places."""
+    found = iter(inspector.inspect([file for file in window if isinstance(file, File)], pool))
+    return (next(found) if isinstance(file, File) else file for file in window)
+
+
+def _read(path: Path) -> File | Inspection:
+    """A file's bytes, or an inspection that says why there are none."""
+    try:
+        return File(str(path), path.read_bytes())
+    except OSError as error:
+        return _unreadable(path, error)
+
+
+def _headers(path: Path, signatures: Signatures) -> Inspection:
+    try:
+        return inspect_headers(path, signatures)
+    except OSError as error:
+        return _unreadable(path, error)
+
+
+def _unreadable(path: Path, error: OSError) -> Inspection:
+    return Inspection(str(path), error=error.strerror or str(error))
+
+
+def _megapixels(file: File | Inspection) -> float:
+    if isinstance(file, Inspection):
+        return 0.0
+    size = caught(probe, file.data)
+    return 0.0 if isinstance(size, PictureError) else (size.width or 0) * (size.height or 0) / 1e6

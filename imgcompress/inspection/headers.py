@@ -1,0 +1,51 @@
+"""What the head of a file tells, without decoding."""
+
+import os
+from pathlib import Path
+
+from imgcompress.forensics.finding import Finding
+from imgcompress.forensics.history import read_history
+from imgcompress.forensics.signatures import Signatures
+from imgcompress.forensics.structure import HEAD_BYTES, Structure, read_head
+from imgcompress.image.containers import format_of
+from imgcompress.image.decoded import Probe
+from imgcompress.image.read import probe
+from imgcompress.errors import PictureError
+from imgcompress.inspection.record import Inspection
+
+
+def inspect_headers(path: Path, signatures: Signatures) -> Inspection:
+    """Describes a file by its headers: of a JPEG up to its first scan, of others as far as reading them takes.
+
+    Args:
+        path: the file.
+        signatures: of encoders.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    name = str(path)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        is_jpeg = format_of(file.read(HEAD_BYTES)) == "jpeg"
+        file.seek(0)
+        if is_jpeg:
+            return _of_jpeg(name, size, read_head(file), signatures)
+        data = file.read()
+    try:
+        return Inspection(name, size, probe(data))
+    except PictureError as error:
+        return Inspection(name, size, damage=(Finding("damage", str(error)),))
+
+
+def _of_jpeg(name: str, size: int, structure: Structure, signatures: Signatures) -> Inspection:
+    frame = structure.frame
+    width, height = (None, None) if frame is None else (frame.width, frame.height)
+    return Inspection(
+        name,
+        size,
+        Probe("jpeg", width, height, structure.pictures),
+        structure=structure,
+        history=read_history(structure, signatures),
+        damage=structure.damage,
+    )
