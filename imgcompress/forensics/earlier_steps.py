@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imgcompress.forensics.comb import LARGEST_STEP, step_evidence
+from imgcompress.forensics.comb import LARGEST_STEP, combs, step_evidence
 from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.quantization.tables import ijg_tables
 from imgcompress.shapes import Float, Int
@@ -18,6 +18,32 @@ BANDS = ZIGZAG[1:28]
 """AC bands that are looked at: beyond them hardly a value is not zero."""
 SURE = 8.0
 """Nats from which a band's step counts as seen: log 128 for the choice among as many steps, and 3 more."""
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How evidence becomes the probability of an earlier compression, by logistic regression.
+
+    Where as many pictures have a past as have none: a probability is of no other kind.
+
+    Attributes:
+        slope: on the logarithm of 1 + evidence.
+        middle: logarithm of 1 + evidence at a probability of 1/2.
+    """
+
+    slope: float
+    middle: float
+
+    def of(self, evidence: float) -> float:
+        """0 to 1.
+
+        Args:
+            evidence: log likelihood ratio, nats, >= 0.
+        """
+        return 1 / (1 + math.exp(-self.slope * (math.log1p(evidence) - self.middle)))
+
+
+ALIGNED_CONFIDENCE = Confidence(3.0, 2.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +94,7 @@ def aligned_earlier(
         The earlier compression; None where it is less likely than none.
     """
     fit = fit_steps(histograms, table, SPREADS)
-    confidence = 1 / (1 + math.exp(4 - math.log1p(fit.evidence)))
+    confidence = ALIGNED_CONFIDENCE.of(fit.evidence)
     if confidence < 0.5:
         return None
     return EarlierCompression((0, 0), fit.quality, fit.steps, confidence)
@@ -82,10 +108,13 @@ def fit_steps(
     Args:
         histograms: of luma, as of ``band_histograms``.
         table: the steps in which the values are stored, natural order, >= 1.
-        spreads: standard deviations to try of the error before the second quantization, DCT units, > 0.
+        spreads: as of ``combs``.
     """
     steps = table.flatten().tolist()
-    evidence = torch.stack([step_evidence(histograms[band], steps[band], spreads) for band in BANDS]).cpu()
+    candidates = {step: combs(step, spreads, histograms.device) for step in {steps[band] for band in BANDS}}
+    evidence = torch.stack(
+        [step_evidence(histograms[band], steps[band], candidates[steps[band]]) for band in BANDS]
+    ).cpu()
     strongest, likeliest = evidence.max(1)
     seen = strongest > SURE
     found = torch.where(seen, likeliest + 1, 0)

@@ -5,14 +5,15 @@ import math
 import torch
 from torch import Tensor
 
-from imgcompress.forensics.earlier_steps import BANDS, EarlierCompression, StepFit, fit_steps
+from imgcompress.forensics.earlier_steps import BANDS, Confidence, EarlierCompression, StepFit, fit_steps
 from imgcompress.forensics.histograms import MOST, band_histograms
 from imgcompress.image.dct import forward_dct
 from imgcompress.shapes import Float, Int
 
-SPREADS = (0.4, 0.9, 1.8, 3.2)
+SPREADS = (0.4, 1.0, 2.5)
 """Standard deviations of what happened to the values since: rounding alone, or a later compression on another
 grid, whose error is spread over all bands of this one."""
+PIXELS_CONFIDENCE = Confidence(3.0, 3.5)
 SEARCH_BLOCKS, FIT_BLOCKS = 4096, 16384
 """Blocks that the offset is searched with, and that the steps are fitted to, at most."""
 _SEARCH_BANDS = BANDS[:14]
@@ -37,7 +38,7 @@ def earlier_in_pixels(
     if found is None:
         return None
     offset, fit = found
-    confidence = 1 / (1 + math.exp(4 - math.log1p(fit.evidence)))
+    confidence = PIXELS_CONFIDENCE.of(fit.evidence)
     if confidence < 0.5:
         return None
     return EarlierCompression(offset, fit.quality, fit.steps, confidence)
