@@ -8,6 +8,7 @@ STAGES = (
     "image.batch",
     "image.statistics",
     "forensics.histograms",
+    "forensics.table_quality",
     "perception.vgg",
     "perception.distance",
     "perception.export",
