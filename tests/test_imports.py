@@ -9,6 +9,7 @@ STAGES = (
     "image.statistics",
     "forensics.features",
     "forensics.histograms",
+    "forensics.table_quality",
     "perception.vgg",
     "perception.distance",
     "perception.export",

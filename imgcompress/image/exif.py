@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 ORIENTATION, XMP, IPTC, PHOTOSHOP = 0x0112, 0x02BC, 0x83BB, 0x8649
 _EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
+_NUMBER_OF_IMAGES = 0xB001
 _SIZES = {
     1: 1,
     2: 1,
@@ -263,6 +264,22 @@ def orientation_of(exif: bytes | None) -> int:
     except ExifError:
         return 1
     return value if 1 <= value <= 8 else 1
+
+
+def pictures_in_index(index: bytes) -> int:
+    """How many pictures a multi-picture index counts, 1 where it cannot be read.
+
+    Args:
+        index: a TIFF structure, as in APP2 after ``MPF\\0``.
+
+    Source: CIPA DC-007, 5.2.2.2.
+    """
+    try:
+        tiff = TiffStructure(index)
+        entry = tiff.ifd(tiff.first_at).find(_NUMBER_OF_IMAGES)
+        return max(tiff.integers(entry)[0], 1) if entry is not None else 1
+    except (ExifError, IndexError):
+        return 1
 
 
 def orientation_only(orientation: int) -> bytes:

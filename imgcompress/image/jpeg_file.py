@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,60 +16,43 @@ from imgcompress.image.jpeg_markers import (
     APP0,
     APP10,
     APP14,
+    ARITHMETIC,
     DAC,
     DHP,
     DHT,
     DQT,
     DRI,
     EOI,
-    JPG,
-    RST0,
-    RST7,
+    FRAMES,
+    MOST_SCANS,
     SOF0,
     SOF1,
     SOF2,
     SOI,
     SOS,
-    TEM,
+    STANDALONE,
+    end_of_scan,
+    next_marker,
     segment,
+)
+from imgcompress.image.jpeg_payloads import (
+    Component,
+    FrameHeader,
+    is_rgb,
+    read_frame,
+    read_quantization,
+    read_scan,
+    subsampling_name,
 )
 from imgcompress.image.mark import is_mark, mark_payload
 from imgcompress.image.picture import Segment
-from imgcompress.image.zigzag import ZIGZAG
 from imgcompress.shapes import Int
 
 _OTHER_STANDARDS = {DHP: "hierarchical JPEG", 0xF7: "JPEG-LS"}
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, JPG, DAC}
-_STANDALONE = frozenset(range(RST0, RST7 + 1)) | {TEM}
 _DECODING = frozenset({SOF0, SOF1, SOF2, DHT, DAC, SOS, DQT, DRI})
-_ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
-
-_MOST_SCANS = 300
-"""A decoder walks the whole picture once a scan, so a file of empty scans would stall it. A frame of three
-components cut as finely as encoders do has some 20; libjpeg-turbo's own tests stop at 500."""
-
 _JPEGLIB = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Component:
-    """One component of the frame (T.81, B.2.2).
-
-    Attributes:
-        identifier: the number that scans call it by.
-        horizontal: horizontal sampling factor, 1 to 4.
-        vertical: vertical sampling factor, 1 to 4.
-        table: which quantization table, 0 to 3.
-    """
-
-    identifier: int
-    horizontal: int
-    vertical: int
-    table: int
 
 
 @dataclass(frozen=True)
@@ -141,29 +123,17 @@ class JpegHeader:
     @property
     def is_arithmetic(self) -> bool:
         """Whether the frame is coded arithmetically (T.81, table B.1)."""
-        return self.frame_marker in _ARITHMETIC
+        return self.frame_marker in ARITHMETIC
 
     @property
     def is_rgb(self) -> bool:
         """Whether three components hold R, G, B themselves, by the rules that libjpeg guesses with."""
-        if len(self.components) != 3 or self.jfif:
-            return False
-        if self.adobe_transform is not None:
-            return self.adobe_transform == 0
-        return bytes(component.identifier for component in self.components) == b"RGB"
+        return is_rgb(self.components, jfif=self.jfif, adobe_transform=self.adobe_transform)
 
     @property
     def subsampling(self) -> str:
         """The sampling's name: "444", "422", "440", "420", "gray", or "other"."""
-        if len(self.components) == 1:
-            return "gray"
-        if len(self.components) != 3 or self.is_rgb:
-            return "other"
-        luma, blue, red = ((c.horizontal, c.vertical) for c in self.components)
-        names = {(1, 1): "444", (2, 1): "422", (1, 2): "440", (2, 2): "420"}
-        if blue != red or luma[0] % blue[0] or luma[1] % blue[1]:
-            return "other"
-        return names.get((luma[0] // blue[0], luma[1] // blue[1]), "other")
+        return subsampling_name(self.components, rgb=self.is_rgb)
 
     def block_grid(self, component: int) -> tuple[int, int]:
         """Blocks (down, across) that hold samples of a component (T.81, A.1.1 and A.2.4)."""
@@ -197,8 +167,7 @@ class _Reader:
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.scans: list[Scan] = []
-        self.frame: tuple[int, int, int, int] | None = None
-        self.components: tuple[Component, ...] = ()
+        self.frame: FrameHeader | None = None
         self.quantization: dict[int, tuple[int, ...]] = {}
         self.latched: dict[int, tuple[int, ...]] = {}
         self.adobe_transform: int | None = None
@@ -209,7 +178,7 @@ class _Reader:
         self.segments.append((marker, payload))
         if marker == DQT:
             self.take_tables(payload)
-        elif marker in _FRAMES:
+        elif marker in FRAMES:
             self.take_frame(marker, payload)
         elif marker in _OTHER_STANDARDS and self.frame is None:
             raise PictureError(Reason.UNCHECKED, f"{_OTHER_STANDARDS[marker]} is not looked into")
@@ -223,76 +192,55 @@ class _Reader:
             self.adobe_transform = payload[11]
 
     def take_tables(self, payload: bytes) -> None:
-        at = 0
-        while at < len(payload):
-            wide, number = payload[at] >> 4, payload[at] & 15
-            size = 64 * (1 + wide)
-            if wide > 1 or number > 3 or at + 1 + size > len(payload):
-                raise _damaged("a quantization table is damaged")
-            raw = payload[at + 1 : at + 1 + size]
-            zigzag = [int.from_bytes(raw[i : i + 1 + wide], "big") for i in range(0, size, 1 + wide)]
-            if 0 in zigzag:
+        for table in read_quantization(payload):
+            if 0 in table.steps:
                 raise _damaged("a quantization table has a step of 0")
-            natural = [0] * 64
-            for index, step in enumerate(zigzag):
-                natural[ZIGZAG[index]] = step
-            self.quantization[number] = tuple(natural)
-            at += 1 + size
+            self.quantization[table.number] = table.steps
 
     def take_frame(self, marker: int, payload: bytes) -> None:
         if self.frame is not None:
             raise _damaged("there are two frame headers")
-        if len(payload) < 6 or len(payload) != 6 + 3 * payload[5] or payload[5] == 0:
-            raise _damaged("the frame header has a wrong length")
-        height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
-        if width == 0:
+        frame = read_frame(marker, payload)
+        if frame.width == 0:
             raise _damaged("the frame header gives a width of 0")
-        if height == 0:
+        if frame.height == 0:
             raise PictureError(Reason.UNCHECKED, "a JPEG whose header gives no height is not looked into")
-        if payload[5] > 4:
-            raise _damaged(f"no decoder reads a JPEG of {payload[5]} components")
-        components = tuple(
-            Component(payload[i], payload[i + 1] >> 4, payload[i + 1] & 15, payload[i + 2])
-            for i in range(6, len(payload), 3)
-        )
-        if any(not (1 <= c.horizontal <= 4 and 1 <= c.vertical <= 4 and c.table <= 3) for c in components):
+        if len(frame.components) > 4:
+            raise _damaged(f"no decoder reads a JPEG of {len(frame.components)} components")
+        if not all(component.possible for component in frame.components):
             raise _damaged("a component has an impossible sampling factor or table")
-        if len({c.identifier for c in components}) != len(components):
+        if len({c.identifier for c in frame.components}) != len(frame.components):
             raise _damaged("two components have the same number")
-        self.frame, self.components = (marker, payload[0], height, width), components
+        self.frame = frame
 
     def take_scan(self, payload: bytes, start: int, end: int) -> None:
         if self.frame is None:
             raise _damaged("a scan comes before the frame header")
-        if not payload or not 1 <= payload[0] <= 4 or len(payload) < 4 + 2 * payload[0]:
-            raise _damaged("a scan header has a wrong length")
-        if len(self.scans) == _MOST_SCANS:
-            raise _damaged(f"there are more than {_MOST_SCANS} scans")
-        count = payload[0]
-        by_identifier = {c.identifier: index for index, c in enumerate(self.components)}
-        selectors = [(payload[1 + 2 * i], payload[2 + 2 * i]) for i in range(count)]
-        if any(identifier not in by_identifier for identifier, _ in selectors):
+        scan = read_scan(payload)
+        if len(self.scans) == MOST_SCANS:
+            raise _damaged(f"there are more than {MOST_SCANS} scans")
+        by_identifier = {c.identifier: index for index, c in enumerate(self.frame.components)}
+        if any(identifier not in by_identifier for identifier in scan.identifiers):
             raise _damaged("a scan names a component that the frame does not have")
-        indices = tuple(by_identifier[identifier] for identifier, _ in selectors)
-        if len(set(indices)) != count:
+        indices = tuple(by_identifier[identifier] for identifier in scan.identifiers)
+        if len(set(indices)) != len(indices):
             raise _damaged("a scan names a component twice")
-        for index in indices if self.frame[0] not in _LOSSLESS else ():
-            table = self.components[index].table
+        for index in indices if self.frame.marker not in _LOSSLESS else ():
+            table = self.frame.components[index].table
             if table not in self.quantization:
                 raise _damaged(f"quantization table {table} is missing")
             # A table may be redefined between scans; decoders use the one of the component's first scan.
             self.latched.setdefault(index, self.quantization[table])
-        first, last, bits = payload[1 + 2 * count : 4 + 2 * count]
         self.segments.append((SOS, payload))
         self.scans.append(
             Scan(
                 indices,
-                tuple(tables >> 4 for _, tables in selectors),
-                tuple(tables & 15 for _, tables in selectors),
-                first,
-                last,
-                bits >> 4,
-                bits & 15,
+                scan.dc_tables,
+                scan.ac_tables,
+                scan.first,
+                scan.last,
+                scan.high,
+                scan.low,
                 start,
                 end,
             )
@@ -303,18 +251,18 @@ class _Reader:
             raise _damaged("there is no frame header")
         if not self.scans:
             raise _damaged("there is no picture data")
-        if len({index for scan in self.scans for index in scan.components}) != len(self.components):
+        components = self.frame.components
+        if len({index for scan in self.scans for index in scan.components}) != len(components):
             raise _damaged("picture data is missing: a component is in no scan")
-        marker, precision, height, width = self.frame
         none = (0,) * 64
-        latched = [self.latched.get(i, none) for i in range(len(self.components))]
+        latched = [self.latched.get(i, none) for i in range(len(components))]
         return JpegHeader(
             tuple(self.segments),
-            marker,
-            precision,
-            height,
-            width,
-            self.components,
+            self.frame.marker,
+            self.frame.precision,
+            self.frame.height,
+            self.frame.width,
+            components,
             torch.tensor(latched, dtype=torch.int64).view(-1, 8, 8),
             tuple(self.scans),
             self.adobe_transform,
@@ -322,14 +270,6 @@ class _Reader:
             self.restart_interval,
             end,
         )
-
-
-def _next_marker(data: bytes, position: int) -> re.Match[bytes]:
-    # Bytes between segments that belong to nothing are skipped, as every decoder does.
-    match = _MARKER.search(data, position)
-    if match is None:
-        raise _damaged("the file is truncated: it has no end-of-image marker")
-    return match
 
 
 def parse_jpeg(data: bytes) -> JpegHeader:
@@ -353,13 +293,15 @@ def parse_jpeg(data: bytes) -> JpegHeader:
         raise _damaged("this is no JPEG file: it does not begin with a start-of-image marker")
     reader, position = _Reader(), 2
     while True:
-        match = _next_marker(data, position)
-        marker, position = match[1][0], match.end()
+        found = next_marker(data, position)
+        if found is None:
+            raise _damaged("the file is truncated: it has no end-of-image marker")
+        marker, position = found
         if marker == EOI:
             return reader.header(position)
         if marker == SOI:
             raise _damaged("there is a second start-of-image marker")
-        if marker in _STANDALONE:
+        if marker in STANDALONE:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         if position + max(length, 2) > len(data):
@@ -371,11 +313,11 @@ def parse_jpeg(data: bytes) -> JpegHeader:
         if marker != SOS:
             reader.take(marker, payload)
             continue
-        end = _END_OF_SCAN.search(data, position)
+        end = end_of_scan(data, position)
         if end is None:
             raise _damaged("the file is truncated within the picture data")
-        reader.take_scan(payload, position, end.start())
-        position = end.start()
+        reader.take_scan(payload, position, end)
+        position = end
 
 
 def bare_jpeg(data: bytes, header: JpegHeader, *extra: Segment, keep_color: bool = True) -> bytes:

@@ -85,7 +85,7 @@ def from_jpeg(header: JpegHeader, trailer: bytes = b"") -> Metadata:
             carried.append((marker, payload))
     # Zeros are padding: some cameras fill their files up with them.
     trailer = trailer if trailer.strip(b"\0") else b""
-    icc = _join_icc(chunks)
+    icc = join_icc(chunks)
     return Metadata(exif, icc, xmp, orientation_of(exif), density, tuple(carried), trailer)
 
 
@@ -110,7 +110,8 @@ def _jfif_density(payload: bytes) -> tuple[int, int, int] | None:
     return (x, y, unit) if unit <= 2 and x and y else None
 
 
-def _join_icc(chunks: list[tuple[int, int, bytes]]) -> bytes | None:
+def join_icc(chunks: list[tuple[int, int, bytes]]) -> bytes | None:
+    """The ICC profile of chunks (number, count, data); None where one is missing, repeated or miscounted."""
     in_order = sorted(chunks, key=lambda chunk: chunk[0])
     numbers = [number for number, _, _ in in_order]
     if not chunks or numbers != list(range(1, len(chunks) + 1)) or {c for _, c, _ in chunks} != {len(chunks)}:

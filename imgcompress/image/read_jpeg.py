@@ -3,7 +3,7 @@
 from imgcompress.errors import PictureError, Reason
 from imgcompress.image import metadata as meta
 from imgcompress.image.decoded import Probe, planes, stand_in
-from imgcompress.image.exif import ExifError, TiffStructure
+from imgcompress.image.exif import pictures_in_index
 from imgcompress.image.jpeg_check import check_other_process, decode_strictly
 from imgcompress.image.jpeg_file import JpegHeader, made_by_us, parse_jpeg, read_coefficients
 from imgcompress.image.jpeg_markers import APP1, APP2, SOF0, SOF1, SOF2
@@ -94,13 +94,8 @@ def _has_gain_map(header: JpegHeader) -> bool:
 
 
 def _pictures(header: JpegHeader) -> int:
-    """Pictures by the multi-picture format's index (CIPA DC-007, 5.2.2.2)."""
+    """Pictures by the multi-picture format's index."""
     for marker, payload in header.segments:
         if marker == APP2 and payload.startswith(b"MPF\0"):
-            try:
-                tiff = TiffStructure(payload[4:])
-                entry = tiff.ifd(tiff.first_at).find(0xB001)
-                return max(tiff.integers(entry)[0], 1) if entry is not None else 1
-            except (ExifError, IndexError):
-                return 1
+            return pictures_in_index(payload[4:])
     return 1

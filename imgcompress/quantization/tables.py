@@ -37,19 +37,22 @@ def ijg_scale(quality: int) -> float:
     return (5000 // quality if quality < 50 else 200 - 2 * quality) / 100
 
 
-def ijg_tables(quality: int, device: torch.device | str = "cpu") -> Float[Tensor, "2 8 8"]:
+def ijg_tables(
+    quality: int, device: torch.device | str = "cpu", *, largest: float = MAX_STEP
+) -> Float[Tensor, "2 8 8"]:
     """The example tables of T.81, Annex K, for luma and chroma, scaled as libjpeg does.
 
     Args:
         quality: 1 to 100.
         device: where the tables are made.
+        largest: where steps are held; those of a frame that is not baseline may be 32767.
 
     Returns:
-        Integer steps in [1, 255], natural order.
+        Integer steps in [1, largest], natural order.
     """
     base = torch.tensor((_ANNEX_K_LUMA, _ANNEX_K_CHROMA), dtype=torch.float32, device=device)
     percent = round(100 * ijg_scale(quality))
-    return torch.floor((base * percent + 50) / 100).clamp(1, MAX_STEP)
+    return torch.floor((base * percent + 50) / 100).clamp(1, largest)
 
 
 @dataclass(frozen=True)

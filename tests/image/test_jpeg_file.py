@@ -234,3 +234,13 @@ def test_all_shared_jpegs_parse_or_raise_our_error(shared) -> None:
         except PictureError:
             assert path.parent.name == "corrupt", path.name
     assert parsed >= 45
+
+
+def test_runs_of_fill_bytes_take_linear_time(photo: torch.Tensor) -> None:
+    # Quadratic in the length of a run, this would take years.
+    data = encode(crop(photo, 16, 16))
+    fill = b"\xff" * 20_000_000
+    with pytest.raises(PictureError, match="no end-of-image marker"):
+        parse_jpeg(data[:2] + fill + b"\0")
+    filled = parse_jpeg(data[:-2] + fill + data[-2:])
+    assert filled.scans == parse_jpeg(data).scans
