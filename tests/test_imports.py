@@ -8,6 +8,7 @@ STAGES = (
     "image.batch",
     "image.statistics",
     "forensics.histograms",
+    "forensics.natural_scene",
     "perception.vgg",
     "perception.distance",
     "perception.export",
