@@ -9,6 +9,7 @@ STAGES = (
     "image.statistics",
     "forensics.histograms",
     "forensics.natural_scene",
+    "forensics.steps",
     "perception.vgg",
     "perception.distance",
     "perception.export",
