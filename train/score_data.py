@@ -1,4 +1,4 @@
-"""Photographs damaged in known ways, with what SSIMULACRA2 says of each: what the no-reference score learns from.
+"""What the no-reference score learns from: photographs damaged in known ways, and SSIMULACRA2 of each.
 
 Every sample is a JPEG file (or the undamaged crop) that was made of a crop whose original is at hand:
 
@@ -39,8 +39,7 @@ class Recipe:
 
     Attributes:
         crop: greatest width and height of a scene, pixels.
-        shrink: photographs that are JPEGs are reduced by it first, so that nothing of their own compression is
-            left.
+        shrink: photographs that are JPEGs are reduced by it first: nothing of their compression is left then.
         halved, full, others, twice, again, before: how many qualities are drawn for libjpeg-turbo 4:2:0,
             4:4:4, each other encoder, what is saved a second time at 95, what is recompressed or shrunk, and
             each of resized, blurred and noisy. The qualities of a kind are spread over its range.
@@ -178,13 +177,13 @@ def _damage(
     for quality in _drawn(generator, recipe.twice, finest=92):
         encode = _either(generator)
         first = _decoded(encode(original, quality))
-        for kind, (down, right) in (("saved_again", (0, 0)), ("cut_and_saved", _shift(generator))):
-            yield _twice(kind, original, first, quality, SECOND_QUALITY, encode, down, right)
+        for kind, shift in (("saved_again", (0, 0)), ("cut_and_saved", _shift(generator))):
+            yield _twice(kind, (first, original), (quality, SECOND_QUALITY), encode, shift)
     for quality in _drawn(generator, recipe.again):
         encode, second = _either(generator), int(generator.integers(40, 99))
-        down, right = _shift(generator) if generator.random() < 0.5 else (0, 0)
+        shift = _shift(generator) if generator.random() < 0.5 else (0, 0)
         first = _decoded(encode(original, quality))
-        yield _twice("recompressed", original, first, quality, second, encode, down, right)
+        yield _twice("recompressed", (first, original), (quality, second), encode, shift)
     for quality in _drawn(generator, recipe.again):
         factor, second = generator.uniform(0.4, 0.9), int(generator.integers(40, 99))
         encode = _either(generator)
@@ -203,17 +202,14 @@ def _damage(
 
 def _twice(
     kind: str,
-    original: Pixels,
-    first: Pixels,
-    quality: int,
-    second: int,
+    first: tuple[Pixels, Pixels],
+    qualities: tuple[int, int],
     encode: Encode,
-    down: int,
-    right: int,
+    shift: tuple[int, int],
 ) -> _Damaged:
-    data = encode(first[down:, right:], second)
-    name = f"{quality}-{second}-{down}-{right}"
-    return _Damaged(kind, name, quality, data, original[down:, right:], (first, original))
+    compressed, original = (pixels[shift[0] :, shift[1] :] for pixels in first)
+    name = "-".join(map(str, (*qualities, *shift)))
+    return _Damaged(kind, name, qualities[0], encode(compressed, qualities[1]), original, first)
 
 
 def _drawn(generator: np.random.Generator, count: int, finest: int = _FINEST) -> list[int]:

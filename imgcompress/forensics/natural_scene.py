@@ -1,7 +1,7 @@
 """BRISQUE's 36 features: how far a picture's local contrast departs from that of natural scenes.
 
-Divided by the local spread around them, an undamaged photograph's samples are nearly Gaussian, and products of
-neighbors follow nearly an asymmetric generalized Gaussian (AGGD):
+Divided by the local spread around them, an undamaged photograph's samples are nearly Gaussian, and products
+of neighbors follow nearly an asymmetric generalized Gaussian (AGGD):
 
     p(x) ~ exp(-(-x / b_l)^a) for x < 0,  exp(-(x / b_r)^a) for x >= 0
 

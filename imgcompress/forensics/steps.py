@@ -1,10 +1,10 @@
 """How coarsely decoded pixels were once quantized, wherever the grid of blocks lies; no table is read.
 
-Coefficients of a compressed picture lie near multiples of their steps, so that the mean of cos(2 pi c / step)
-over those that are not near 0 is close to 1 for the step itself (and for its divisors), and close to 0 where
-there was no such step. For tables of a known shape all bands speak for one number, the table's scale. What was
-decoded to bytes, cut, and saved again with finer steps still shows it; only a coarser or an equally coarse
-second compression hides the first.
+Coefficients of a compressed picture lie near multiples of their steps, so that the mean of
+cos(2 pi c / step) over those that are not near 0 is close to 1 for the step itself (and for its divisors),
+and close to 0 where there was no such step. For tables of a known shape all bands speak for one number, the
+table's scale. What was decoded to bytes, cut, and saved again with finer steps still shows it; only a coarser
+or an equally coarse second compression hides the first.
 
 Two grids are tried: the one that begins at the corner, and the one whose boundaries show most in differences
 of neighbors.
