@@ -35,7 +35,7 @@ _JPEG = {".jpg", ".jpeg"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How many samples are made of each scene; every photograph gives two, at full and at half size.
+    """How many samples are made of each scene; every photograph gives five, of its quarters and at half size.
 
     Attributes:
         crop: greatest width and height of a scene, pixels.
@@ -46,14 +46,14 @@ class Recipe:
         seed: of everything that is drawn; each picture's draws are its own.
     """
 
-    crop: tuple[int, int] = (512, 384)
+    crop: tuple[int, int] = (384, 256)
     shrink: int = 3
-    halved: int = 7
-    full: int = 4
-    others: int = 3
-    twice: int = 5
-    again: int = 3
-    before: int = 3
+    halved: int = 5
+    full: int = 3
+    others: int = 2
+    twice: int = 3
+    again: int = 2
+    before: int = 2
     seed: int = 1
 
 
@@ -147,7 +147,7 @@ def _from_row(row: dict[str, str]) -> Sample:
 
 
 def _scenes(photo: Path, recipe: Recipe) -> Iterator[tuple[str, Pixels]]:
-    """A crop of the photograph and one of the photograph at half size."""
+    """A crop of each quarter of the photograph, and one of the whole at half size."""
     try:
         with Image.open(photo) as opened:
             image = opened.convert("RGB")
@@ -155,12 +155,19 @@ def _scenes(photo: Path, recipe: Recipe) -> Iterator[tuple[str, Pixels]]:
         raise UsageError(f"{photo}: cannot read the photograph: {error}") from error
     if photo.suffix.lower() in _JPEG:
         image = _resized(image, 1 / recipe.shrink)
-    for scene, sized in (("full", image), ("half", _resized(image, 0.5))):
+    width, height = image.size
+    parts = [
+        (f"{row}{column}", image.crop((left, top, left + width // 2, top + height // 2)))
+        for row, top in (("upper", 0), ("lower", height // 2))
+        for column, left in (("left", 0), ("right", width // 2))
+    ]
+    for scene, part in (*parts, ("half", _resized(image, 0.5))):
         generator = _generator(recipe, photo.stem, scene, "crop")
-        width, height = (min(wanted, there) for wanted, there in zip(recipe.crop, sized.size, strict=True))
-        left = int(generator.integers(sized.width - width + 1))
-        top = int(generator.integers(sized.height - height + 1))
-        yield scene, np.array(sized.crop((left, top, left + width, top + height)))
+        size = [min(wanted, there) for wanted, there in zip(recipe.crop, part.size, strict=True)]
+        left, top = (
+            int(generator.integers(there - taken + 1)) for taken, there in zip(size, part.size, strict=True)
+        )
+        yield scene, np.array(part.crop((left, top, left + size[0], top + size[1])))
 
 
 def _damage(
@@ -219,7 +226,7 @@ def _drawn(generator: np.random.Generator, count: int, finest: int = _FINEST) ->
 
 
 def _shift(generator: np.random.Generator) -> tuple[int, int]:
-    """Rows and columns to cut off: any of the 63 grids but the first."""
+    """Rows and columns to cut off: any of the 63 other grids."""
     place = int(generator.integers(1, 64))
     return place // 8, place % 8
 
