@@ -7,6 +7,7 @@ STAGES = (
     "image.planes",
     "image.batch",
     "image.statistics",
+    "forensics.features",
     "forensics.histograms",
     "forensics.natural_scene",
     "forensics.steps",
