@@ -174,7 +174,7 @@ def _checked(about: object, tensors: dict[str, Tensor]) -> ScoreModel:
     names = [field.name for field in fields(ScoreModel)]
     if sorted(tensors) != sorted(names):
         raise UsageError(f"expected the tensors {', '.join(names)}, got {', '.join(sorted(tensors))}")
-    networks, units = (tensors["hidden"].shape + (0, 0))[0], tensors["hidden"].shape[-1:].numel()
+    networks, units = tensors["output_bias"].shape[:1].numel(), tensors["hidden_bias"].shape[-1:].numel()
     count = len(NAMES)
     shapes = {
         "mean": (count,),
@@ -188,7 +188,9 @@ def _checked(about: object, tensors: dict[str, Tensor]) -> ScoreModel:
     for name, shape in shapes.items():
         tensor = tensors[name]
         if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-            raise UsageError(f"{name}: expected float32 of shape {shape}, got {tensor.dtype} {tuple(tensor.shape)}")
+            raise UsageError(
+                f"{name}: expected float32 of shape {shape}, got {tensor.dtype} {tuple(tensor.shape)}"
+            )
         if not bool(tensor.isfinite().all()):
             raise UsageError(f"{name}: expected finite numbers")
     if not bool((tensors["spread"] > 0).all()):

@@ -16,18 +16,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imgcompress.forensics.blockiness import BLOCK, boundary_phases
 from imgcompress.image.color import pad_to
 from imgcompress.image.dct import forward_dct
 from imgcompress.quantization.tables import ijg_scale, ijg_tables
 from imgcompress.shapes import Float, Int
 
-_BLOCK = 8
 _MOST_DIAGONAL = 5
 """Bands with u + v up to it are looked at: beyond there is hardly a coefficient that is not 0."""
 _BANDS = tuple((v, u) for v in range(6) for u in range(6) if 0 < v + u <= _MOST_DIAGONAL)
 _MOST_BLOCKS_ACROSS = 64
 """Of larger pictures every n-th row and column of blocks is taken: 4096 blocks are enough."""
-_SMALLEST = 2 * _BLOCK
+_SMALLEST = 2 * BLOCK
+STEP_NAMES = ("steps_coarseness", "steps_sharpness", "steps_evidence")
+"""As in ``Steps``; of the evidence the logarithm of 1 and it."""
 
 # Luma tables of other shapes than the standard's, by rows, up to the last diagonal that is looked at.
 _ROBIDOUX = (
@@ -73,14 +75,22 @@ class Steps:
             of 1, where no comb was found.
         sharpness: mean cosine, 1 for coefficients exactly on multiples; 0 where no comb was found.
         evidence: standard deviations from chance; it grows with the number of coefficients.
-        boundaries: how much more than others the differences across the grid's columns and rows stand out.
     """
 
     offset: Int[Tensor, "batch 2"]
     coarseness: Float[Tensor, "batch"]
     sharpness: Float[Tensor, "batch"]
     evidence: Float[Tensor, "batch"]
-    boundaries: Float[Tensor, "batch 2"]
+
+
+def step_features(luma: Float[Tensor, "batch height width"]) -> Float[Tensor, "batch 3"]:
+    """What ``find_steps`` finds, in the order of ``STEP_NAMES``.
+
+    Args:
+        luma: 0..255, any size from 1x1.
+    """
+    steps = find_steps(luma)
+    return torch.stack((steps.coarseness, steps.sharpness, steps.evidence.clamp(min=0).log1p()), dim=1)
 
 
 def find_steps(luma: Float[Tensor, "batch height width"]) -> Steps:
@@ -91,9 +101,7 @@ def find_steps(luma: Float[Tensor, "batch height width"]) -> Steps:
     """
     _, height, width = luma.shape
     luma = pad_to(luma, max(height, _SMALLEST), max(width, _SMALLEST))
-    across, down = _boundary_scores(luma), _boundary_scores(luma.mT)
-    boundaries = torch.stack([scores.amax(1) - scores.median(1).values for scores in (across, down)], dim=1)
-    seen = torch.stack((down.argmax(1), across.argmax(1)), dim=1)
+    seen = torch.stack([boundary_phases(plane).argmax(1) for plane in (luma.mT, luma)], dim=1)
     grids = torch.stack((torch.zeros_like(seen), seen), dim=1)
     coarseness, sharpness, evidence = _combs(_low_bands(luma, grids))
 
@@ -116,19 +124,7 @@ def find_steps(luma: Float[Tensor, "batch height width"]) -> Steps:
         at(coarseness, grid) * found,
         at(sharpness, grid) * found,
         at(evidence, grid),
-        boundaries,
     )
-
-
-def _boundary_scores(luma: Tensor) -> Float[Tensor, "batch 8"]:
-    """How much differences stand out between columns k - 1 and k, for k modulo 8."""
-    steps = luma.diff(dim=2).abs()
-    between, beside = steps[..., 1:-1], (steps[..., :-2] + steps[..., 2:]) / 2
-    # A ratio, so that edges and texture don't outweigh the rest; 1 gray level keeps noise small.
-    scores = ((between - beside) / (between + beside + 1)).mean(1)
-    phases = torch.arange(2, 2 + scores.shape[1], device=luma.device) % _BLOCK
-    members = (phases[:, None] == torch.arange(_BLOCK, device=luma.device)).to(luma.dtype)
-    return (scores[..., None] * members).sum(1) / members.sum(0)
 
 
 def _low_bands(
@@ -140,16 +136,16 @@ def _low_bands(
     picture = torch.arange(batch, device=luma.device)[:, None, None, None]
     samples = luma[picture, rows[..., :, None], columns[..., None, :]]
     coefficients = forward_dct(samples.flatten(0, 1).contiguous())
-    wanted = torch.tensor([_BLOCK * v + u for v, u in _BANDS], device=luma.device)
+    wanted = torch.tensor([BLOCK * v + u for v, u in _BANDS], device=luma.device)
     return coefficients.flatten(-2).index_select(-1, wanted).reshape(batch, count, -1, len(_BANDS))
 
 
 def _block_samples(length: int, offsets: Int[Tensor, "batch grids"]) -> Int[Tensor, "batch grids samples"]:
     """Rows (or columns) of evenly spread blocks; every grid has as many."""
-    blocks = (length - _BLOCK + 1) // _BLOCK
+    blocks = (length - BLOCK + 1) // BLOCK
     every = math.ceil(blocks / _MOST_BLOCKS_ACROSS)
-    first = torch.arange(0, blocks, every, device=offsets.device) * _BLOCK
-    inside = (first[:, None] + torch.arange(_BLOCK, device=offsets.device)).flatten()
+    first = torch.arange(0, blocks, every, device=offsets.device) * BLOCK
+    inside = (first[:, None] + torch.arange(BLOCK, device=offsets.device)).flatten()
     return offsets[..., None] + inside
 
 
@@ -186,7 +182,7 @@ def _tables(device: torch.device) -> Float[Tensor, "shapes scales bands"]:
 
 
 def _scaled(corner: tuple[tuple[int, ...], ...], device: torch.device) -> Float[Tensor, "scales 8 8"]:
-    base = torch.zeros(_BLOCK, _BLOCK, device=device)
+    base = torch.zeros(BLOCK, BLOCK, device=device)
     for v, row in enumerate(corner):
         base[v, : len(row)] = torch.tensor(row, dtype=base.dtype, device=device)
     factors = torch.tensor([ijg_scale(quality) for quality in _QUALITIES], device=device)
