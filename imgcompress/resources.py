@@ -8,6 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 TRUNK = "checkpoints/vgg16_conv4_3.safetensors"
 WEIGHTS = "checkpoints/perceptual_combined.safetensors"
+SCORE = "checkpoints/no_reference_score.safetensors"
 
 
 def default_trunk() -> Path:
@@ -26,6 +27,15 @@ def default_weights() -> Path:
         UsageError: they are not there; the installation is incomplete.
     """
     return resource_path(WEIGHTS)
+
+
+def default_score_model() -> Path:
+    """The fitted score without a reference that comes with the package.
+
+    Raises:
+        UsageError: it is not there; the installation is incomplete.
+    """
+    return resource_path(SCORE)
 
 
 def resource_path(relative: str) -> Path:

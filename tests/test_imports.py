@@ -9,6 +9,8 @@ STAGES = (
     "image.statistics",
     "forensics.features",
     "forensics.histograms",
+    "forensics.natural_scene",
+    "forensics.steps",
     "forensics.table_quality",
     "perception.vgg",
     "perception.distance",

@@ -6,7 +6,9 @@ from torch import Tensor
 from imgcompress.forensics.blockiness import BLOCKINESS_NAMES, blockiness_features
 from imgcompress.forensics.dct_decay import DCT_NAMES, dct_features
 from imgcompress.forensics.glcm import GLCM_NAMES, glcm_features
+from imgcompress.forensics.natural_scene import NATURAL_SCENE_NAMES, natural_scene_features
 from imgcompress.forensics.pyramid import PYRAMID_NAMES, pyramid_features
+from imgcompress.forensics.steps import STEP_NAMES, step_features
 from imgcompress.image.color import rgb_to_gray
 from imgcompress.shapes import Float, Shaped
 
@@ -15,6 +17,8 @@ GROUPS = (
     (GLCM_NAMES, glcm_features),
     (DCT_NAMES, dct_features),
     (BLOCKINESS_NAMES, blockiness_features),
+    (STEP_NAMES, step_features),
+    (NATURAL_SCENE_NAMES, natural_scene_features),
 )
 """Names and functions of luma in 0..255."""
 NAMES = tuple(name for names, _ in GROUPS for name in names)
