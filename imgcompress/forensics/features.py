@@ -41,7 +41,7 @@ def features(pixels: Shaped[Tensor, "batch channels height width"]) -> Float[Ten
     Returns:
         float32, finite, in the order of ``NAMES``; a picture's do not depend on the others in the batch.
     """
-    luma = _luma(pixels)
+    luma = luma_of(pixels)
     batch, height, width = luma.shape
     if height * width <= _MOST_PIXELS:
         return torch.cat([function(luma) for _, function in GROUPS], dim=1)
@@ -57,7 +57,12 @@ def features(pixels: Shaped[Tensor, "batch channels height width"]) -> Float[Ten
     return found.view(batch, -1, len(NAMES)).mean(1)
 
 
-def _luma(pixels: Tensor) -> Float[Tensor, "batch height width"]:
+def luma_of(pixels: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch height width"]:
+    """Luma of decoded pixels, in 0..255 whatever their depth, not rounded.
+
+    Args:
+        pixels: uint8 or uint16, one channel or three.
+    """
     samples = pixels.to(torch.float32)
     if pixels.dtype == torch.uint16:
         samples = samples / 257

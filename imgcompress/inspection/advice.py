@@ -9,7 +9,7 @@ import torch
 from imgcompress.backends.attempt import Attempt, Source
 from imgcompress.backends.jpeg import JpegBackend
 from imgcompress.config import Config, LoopConfig
-from imgcompress.errors import PictureError, Reason, UsageError
+from imgcompress.errors import PictureError, Reason
 from imgcompress.faults import caught
 from imgcompress.track import Goal
 from imgcompress.triage import Triage
@@ -40,23 +40,22 @@ class Adviser:
     """Tries each picture once as ``recompress`` would, without search and loop.
 
     Args:
-        config: of the run that is considered; results are JPEG.
+        config: of the run that is considered; results are JPEG. For a target other than a SSIMULACRA2 score,
+            the one that ``quality`` stands for is tried.
         device: where the tensors live.
 
     Raises:
-        UsageError: the target is no SSIMULACRA2 score, for which alone a try without search is any good.
+        UsageError: the settings exclude one another, or a model's file is not there.
     """
 
     def __init__(self, config: Config, device: torch.device) -> None:
-        self._goal = Goal.of(config)
-        if self._goal.target.metric.name != "ssimulacra2":
-            raise UsageError("target: savings are foretold for ssimulacra2=VALUE only")
+        self._score = Goal.of(config).nominal_score
         self._least = max(config.min_savings, WORTH_ITS_LOSS)
         self._triage = Triage(config, device)
         once = replace(
             config,
             format="jpeg",
-            target=f"ssimulacra2={self._goal.nominal_score}",
+            target=f"ssimulacra2={self._score}",
             max_encodes=1,
             max_bytes=None,
             min_score=None,
@@ -91,7 +90,7 @@ class Adviser:
         if isinstance(attempt, PictureError):
             return _leave(attempt)
         savings = 100 * (1 - len(attempt.data) / len(source.data))
-        at = f"at SSIMULACRA2 {self._goal.nominal_score:.3g} as JPEG"
+        at = f"at SSIMULACRA2 {self._score:.3g} as JPEG"
         if savings < self._least:
             would = f"would save only about {savings:.0f} %" if savings > 0 else "would save nothing"
             text = f"leave it alone: recompressing {at} {would}"

@@ -72,7 +72,7 @@ def run(options: InspectOptions, config: Config) -> bool:
         for found in _inspections(chain(first, paths), options, config, signatures, pool):
             is_readable &= found.error is None
             if options.json:
-                console.print(json.dumps(to_json(found), ensure_ascii=False), markup=False, soft_wrap=True)
+                print(json.dumps({"file": found.name, "error": found.error} | to_json(found)))  # noqa: T201
             elif is_one:
                 show_panel(found, console)
             else:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+import torch
 
 from imgcompress.backends.attempt import Source
 from imgcompress.compressor import find_device
@@ -11,17 +12,18 @@ from imgcompress.config import Config
 from imgcompress.errors import PictureError
 from imgcompress.faults import as_picture_error, caught
 from imgcompress.forensics.earlier_steps import EarlierCompression, aligned_earlier
+from imgcompress.forensics.features import luma_of
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.histograms import band_histograms
 from imgcompress.forensics.history import read_history
-from imgcompress.forensics.signatures import Signatures
-from imgcompress.forensics.luma import luma_of
-from imgcompress.forensics.psnr import PsnrEstimate, estimate_psnr
+from imgcompress.forensics.psnr import PsnrEstimates, PsnrEstimator
+from imgcompress.forensics.read_structure import read_structure
 from imgcompress.forensics.score import load_score_model
 from imgcompress.forensics.score_pictures import score_pictures
 from imgcompress.forensics.shifted_grid import earlier_in_pixels
-from imgcompress.forensics.structure import Structure, read_structure
+from imgcompress.forensics.signatures import Signatures
 from imgcompress.image.containers import format_of
+from imgcompress.image.decoded import Probe
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
 from imgcompress.inspection.advice import Adviser
@@ -42,19 +44,18 @@ class Inspector:
     Args:
         config: of the run that advice is given for; limits and device.
         signatures: of encoders.
-        advises: whether each picture is tried to see what recompressing would save.
 
     Raises:
-        UsageError: a model's file is not there, or the target is no SSIMULACRA2 score.
+        UsageError: a model's file is not there.
     """
 
-    def __init__(self, config: Config, signatures: Signatures, *, advises: bool = True) -> None:
+    def __init__(self, config: Config, signatures: Signatures) -> None:
         self._config = config
         self._signatures = signatures
-        device = find_device(config.device)
-        self._device = device
-        self._model = load_score_model().to(device)
-        self._adviser = Adviser(config, device) if advises else None
+        self._device = find_device(config.device)
+        self._model = load_score_model().to(self._device)
+        self._psnr = PsnrEstimator(self._device)
+        self._adviser = Adviser(config, self._device)
 
     def inspect(self, files: Sequence[File], pool: Executor) -> list[Inspection]:
         """Looks into files of any kind.
@@ -66,43 +67,45 @@ class Inspector:
         Returns:
             One inspection a file, in order. Nothing is raised for a single file.
         """
-        looked = list(pool.map(self._look, files))
-        shown = [index for index, each in enumerate(looked) if each.is_decoded]
-        pictures = [picture for each in looked if each.is_decoded and (picture := each.picture) is not None]
-        scores = score_pictures(self._model, pictures, self._config.limits.batch_megapixels)
-        for index, score in zip(shown, scores, strict=True):
-            if not isinstance(score, PictureError):
-                looked[index] = replace(looked[index], score=score)
-        if self._adviser is not None:
-            sources = [
-                (index, Source(files[index].data, each.picture))
-                for index, each in enumerate(looked)
-                if each.picture is not None
-            ]
-            advice = self._adviser.advise([source for _, source in sources], pool)
-            for (index, _), each in zip(sources, advice, strict=True):
-                looked[index] = replace(looked[index], advice=each)
-        return looked
+        return self._estimate(files, list(pool.map(self._look, files)), pool)
+
+    def inspect_decoded(self, file: File, size: Probe, picture: Picture, pool: Executor) -> Inspection:
+        """Looks into a file that has been read already.
+
+        Args:
+            file: its bytes.
+            size: of ``probe``.
+            picture: of ``read_picture``.
+            pool: encodes what is tried.
+        """
+        found = self._estimate_alone(replace(self._segments(file), probe=size, picture=picture))
+        return self._estimate([file], [found], pool)[0]
 
     def _look(self, file: File) -> Inspection:
         """All that is found out about one file alone. Runs in the pool."""
-        found = Inspection(file.name, len(file.data))
-        if format_of(file.data) == "jpeg":
-            structure = read_structure(file.data)
-            history = read_history(structure, self._signatures)
-            found = replace(found, structure=structure, history=history, damage=structure.damage)
+        found = self._segments(file)
         try:
             found = replace(found, probe=probe(file.data))
-            picture = read_picture(file.data, self._config.limits.max_megapixels)
-            found = replace(found, picture=picture)
+            found = replace(found, picture=read_picture(file.data, self._config.limits.max_megapixels))
         except Exception as error:  # a fault with one picture must not end the run
             damage = Finding("damage", str(as_picture_error(error)))
             return replace(found, damage=(*found.damage, damage))
-        return self._estimate(found, picture) if found.is_decoded else found
+        return self._estimate_alone(found)
 
-    def _estimate(self, found: Inspection, picture: Picture) -> Inspection:
-        earlier = caught(self._earlier, picture)
-        psnr = caught(self._psnr, picture)
+    def _segments(self, file: File) -> Inspection:
+        found = Inspection(file.name, len(file.data))
+        if format_of(file.data) != "jpeg":
+            return found
+        structure = read_structure(file.data)
+        history = read_history(structure, self._signatures)
+        return replace(found, structure=structure, history=history, damage=structure.damage)
+
+    def _estimate_alone(self, found: Inspection) -> Inspection:
+        """What the coefficients and the pixels of one picture tell."""
+        picture = found.picture
+        if picture is None or not found.is_decoded:
+            return found
+        earlier, psnr = caught(self._earlier, picture), caught(self._estimate_psnr, picture)
         return replace(
             found,
             earlier=None if isinstance(earlier, PictureError) else earlier,
@@ -118,9 +121,31 @@ class Inspector:
         if source.coefficients is None:
             return earlier_in_pixels(luma, later_grid=True)
         histograms = band_histograms(source.coefficients[0].to(self._device))
-        aligned = aligned_earlier(histograms, source.tables[0])
-        return aligned or earlier_in_pixels(luma, later_grid=True)
+        return aligned_earlier(histograms, source.tables[0]) or earlier_in_pixels(luma, later_grid=True)
 
-    def _psnr(self, picture: Picture) -> PsnrEstimate | None:
-        return None if picture.jpeg is None else estimate_psnr(picture.jpeg)
+    def _estimate_psnr(self, picture: Picture) -> PsnrEstimates | None:
+        return None if picture.jpeg is None else self._psnr.estimate_source(picture.jpeg)
 
+    def _estimate(
+        self, files: Sequence[File], looked: list[Inspection], pool: Executor
+    ) -> list[Inspection]:
+        """Adds scores and advice, in batches."""
+        pictures = {
+            index: found.picture
+            for index, found in enumerate(looked)
+            if found.picture is not None and found.is_decoded
+        }
+        scores = score_pictures(self._model, [*pictures.values()], self._config.limits.batch_megapixels)
+        for index, score in zip(pictures, scores, strict=True):
+            if not isinstance(score, PictureError):
+                low, high = self._model.likely_range(torch.tensor([score]))[0].tolist()
+                looked[index] = replace(looked[index], score=score, likely_range=(low, high))
+        sources = {
+            index: Source(file.data, found.picture)
+            for index, (file, found) in enumerate(zip(files, looked, strict=True))
+            if found.picture is not None
+        }
+        advice = self._adviser.advise([*sources.values()], pool)
+        for index, each in zip(sources, advice, strict=True):
+            looked[index] = replace(looked[index], advice=each)
+        return looked

@@ -7,6 +7,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from imgcompress.forensics.structure import Structure
+from imgcompress.forensics.table_quality import TableQuality, TablesQuality
 from imgcompress.inspection.record import Inspection
 
 
@@ -15,17 +17,110 @@ def show_panel(found: Inspection, console: Console) -> None:
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(found):
         facts.add_row(Text(name, style="bold"), Text(value))
-    parts = [facts]
+    parts: list[Table | Text] = [facts]
     if found.findings:
         evidence = Table.grid(padding=(0, 2))
+        evidence.add_row(Text("evidence", style="bold"), Text("sure"))
         for finding in found.findings:
-            sure = f"{100 * finding.confidence:.0f} %"
-            evidence.add_row(Text(finding.about, style="bold"), Text(sure, justify="right"), Text(finding.text))
+            sure = Text(f"{100 * finding.confidence:.0f} %", justify="right")
+            evidence.add_row(Text(finding.about), sure, Text(finding.text))
         parts += [Text(), evidence]
     console.print(Panel(Group(*parts), title=Text(found.name), title_align="left"))
 
 
 def show_line(found: Inspection, console: Console) -> None:
     """Prints the gist of one file."""
-    words = [found.name, *_gist(found)]
-    console.print("  ".join(words), markup=False, highlight=False, soft_wrap=True)
+    line = "  ".join((found.name, *_gist(found)))
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
+    """Names and values, those that are known."""
+    if found.error is not None:
+        yield "not read", found.error
+    if found.probe is not None:
+        yield "format", _format(found)
+    if found.size is not None:
+        per_pixel = "" if found.bits_per_pixel is None else f", {found.bits_per_pixel:.2f} bits a pixel"
+        yield "size", f"{found.size:,} bytes{per_pixel}"
+    if found.structure is not None:
+        yield "coding", _coding(found.structure)
+    if found.history is not None:
+        if found.history.quality is not None:
+            yield "tables", _quality(found.history.quality)
+        if found.history.encoders:
+            yield "encoder", ", ".join(
+                f"{match.title} ({100 * match.confidence:.0f} %)" for match in found.history.encoders[:3]
+            )
+    if found.psnr is not None:
+        for name, estimate in (("RGB", found.psnr.rgb), ("luma", found.psnr.luma)):
+            interval = f"90 %: {estimate.low:.1f} to {estimate.high:.1f}"
+            yield f"PSNR ({name})", f"about {estimate.psnr:.1f} dB, {interval}"
+    if found.score is not None:
+        low, high = found.likely_range or (found.score, found.score)
+        yield "score", f"SSIMULACRA2 about {found.score:.0f}, {low:.0f} to {high:.0f} in nine of ten cases"
+    if found.is_ours:
+        yield "made by", "imgcompress"
+    if found.advice is not None:
+        yield "advice", found.advice.text
+
+
+def _format(found: Inspection) -> str:
+    assert found.probe is not None
+    size, picture = found.probe, found.picture if found.is_decoded else None
+    words = [size.format.upper()]
+    if size.width is not None:
+        words.append(f"{size.width} x {size.height} pixels")
+    if size.frames > 1:
+        words.append(f"{size.frames} pictures")
+    if picture is not None:
+        words += ["gray" if picture.is_gray else "color", f"{picture.bit_depth} bits a channel"]
+        words += ["alpha"] if picture.alpha is not None else []
+        words += ["ICC profile"] if picture.metadata.icc is not None else []
+    return ", ".join(words)
+
+
+def _coding(structure: Structure) -> str:
+    words = ["progressive" if structure.progressive else "sequential", f"sampling {structure.subsampling}"]
+    if structure.is_arithmetic:
+        words.append("arithmetic")
+    elif structure.standard_huffman is not None:
+        words.append("standard Huffman tables" if structure.standard_huffman else "optimized Huffman tables")
+    if structure.restart_interval:
+        words.append(f"restart every {structure.restart_interval} MCUs")
+    return ", ".join(words)
+
+
+def _quality(quality: TablesQuality) -> str:
+    if quality.exact:
+        return f"libjpeg's, quality {quality.luma.quality}"
+    parts = [("luma", quality.luma), ("chroma", quality.chroma)]
+    return "; ".join(f"{name} {_about(table)}" for name, table in parts if table is not None)
+
+
+def _about(table: TableQuality) -> str:
+    of = f"libjpeg's of quality {table.quality}"
+    return of if table.exact else f"nearest to {of}, off by {100 * table.distance:.0f} %"
+
+
+def _gist(found: Inspection) -> Iterator[str]:
+    """A few words, the most telling ones."""
+    if found.error is not None:
+        yield found.error
+        return
+    if found.probe is not None:
+        yield f"{found.probe.format} {found.probe.width}x{found.probe.height}"
+    yield f"{found.size:,} bytes"
+    if found.history is not None and found.history.quality is not None:
+        luma = found.history.quality.luma
+        yield f"{'quality' if found.history.quality.exact else 'about quality'} {luma.quality}"
+    if found.psnr is not None:
+        yield f"PSNR {found.psnr.rgb.psnr:.1f}"
+    if found.score is not None:
+        yield f"score {found.score:.0f}"
+    if found.earlier is not None:
+        yield f"compressed before ({100 * found.earlier.confidence:.0f} %)"
+    if found.damage:
+        yield f"damaged: {found.damage[0].text}"
+    if found.advice is not None:
+        yield found.advice.text

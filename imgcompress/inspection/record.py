@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from imgcompress.forensics.earlier_steps import EarlierCompression
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.history import History
-from imgcompress.forensics.psnr import PsnrEstimate
+from imgcompress.forensics.psnr import PsnrEstimates
 from imgcompress.forensics.structure import Structure
 from imgcompress.image.decoded import Probe
 from imgcompress.image.picture import Picture
@@ -26,6 +26,7 @@ class Inspection:
         earlier: an earlier JPEG compression that shows in the values.
         psnr: of a JPEG against what it was made from, estimated.
         score: SSIMULACRA2 against the original that nobody has, estimated from the pixels.
+        likely_range: where that is in nine of ten cases.
         advice: what to do with it.
         damage: what is wrong with the file.
         error: why the file could not be read at all.
@@ -38,8 +39,9 @@ class Inspection:
     structure: Structure | None = None
     history: History | None = None
     earlier: EarlierCompression | None = None
-    psnr: PsnrEstimate | None = None
+    psnr: PsnrEstimates | None = None
     score: float | None = None
+    likely_range: tuple[float, float] | None = None
     advice: Advice | None = None
     damage: tuple[Finding, ...] = ()
     error: str | None = None

@@ -6,18 +6,22 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from imgcompress.compressor import Outcome, Source
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason
+from imgcompress.forensics.signatures import load_signatures
 from imgcompress.formats.select import MadeFormat, acceptable_formats
 from imgcompress.image.containers import format_of
 from imgcompress.image.decoded import Probe
 from imgcompress.image.depth import to_8_bit
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
+from imgcompress.inspection.inspector import File, Inspector
+from imgcompress.inspection.to_json import to_json
 from imgcompress.records import Status
 from imgcompress.serve.answers import COME_AGAIN, RequestError
 from imgcompress.serve.asked import Asked
@@ -25,7 +29,6 @@ from imgcompress.serve.batcher import Batcher
 from imgcompress.serve.cache import DiskCache
 from imgcompress.serve.comparison import Comparison, check_comparable
 from imgcompress.serve.compressors import Compressors
-from imgcompress.serve.inspection import inspect
 from imgcompress.serve.made import Made, made_of
 from imgcompress.serve.metrics import Metrics
 from imgcompress.serve.options import ServeOptions
@@ -57,6 +60,7 @@ class Service:
         self._metrics = metrics
         self._cache = cache
         self._comparison = Comparison(config, compressors)
+        self._inspector = Inspector(config, load_signatures())
         self._max_megapixels = min(options.max_megapixels, config.limits.max_megapixels)
         self._megapixels = _Megapixels(config.limits.in_flight_megapixels)
         self._readers = ThreadPoolExecutor(config.threads, "read")
@@ -138,14 +142,16 @@ class Service:
             return await loop.run_in_executor(self._batcher.thread, self._comparison.scores, first, second)
 
     async def inspect(self, data: bytes) -> dict[str, Any]:
-        """What a picture's file says about itself.
+        """What a picture's file tells of itself: quality, history, advice.
 
         Raises:
             RequestError: 503, 504.
             PictureError: it cannot be read.
         """
         async with self._admitted(), self._decoded(data) as [(found, picture)]:
-            return inspect(found, picture, len(data))
+            loop = asyncio.get_running_loop()
+            inspected = partial(self._inspector.inspect_decoded, File("", data), found, picture, self._packers)
+            return to_json(await loop.run_in_executor(self._batcher.thread, inspected))
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:
