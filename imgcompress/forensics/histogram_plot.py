@@ -1,21 +1,38 @@
 """A picture of DCT histograms where an earlier compression shows, or does not."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
-from typing import TYPE_CHECKING
-
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from imgcompress.forensics.earlier_steps import BANDS, EarlierCompression
 from imgcompress.forensics.histograms import MOST
 from imgcompress.shapes import Int
 
-if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
-
 PANELS = 4
 _WIDTH, _HEIGHT, _MARGIN, _TITLE, _AXIS, _MARKS = 880, 200, 24, 26, 22, 10
+_MOST_SHOWN = 120
+_DISTANCES = tuple(digit * 10**power for power in range(7) for digit in (1, 2, 5))
 _PAPER, _INK, _BAR, _MARK = (255, 255, 255), (40, 40, 40), (70, 110, 170), (220, 90, 20)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """What a panel shows; ``before`` is the earlier step, 0 where it is not known."""
+
+    number: int
+    counts: list[int]
+    step: int
+    before: int
+
+    def reach(self) -> int:
+        """The largest magnitude shown: 99 of 100 values lie within, or four multiples; no more than fit."""
+        counts = self.counts
+        beyond = 0.01 * (sum(counts) - counts[MOST])
+        last = MOST
+        while last > 1 and (beyond := beyond - counts[MOST + last] - counts[MOST - last]) >= 0:
+            last -= 1
+        return min(max(last * self.step, 4 * self.before, 3 * self.step), max(_MOST_SHOWN, 3 * self.step))
 
 
 def draw_histograms(
@@ -36,14 +53,13 @@ def draw_histograms(
     Returns:
         RGB, 880 pixels wide.
     """
-    from PIL import Image, ImageDraw
-
     bands = _bands(histograms, table, earlier)
     picture = Image.new("RGB", (_WIDTH, len(bands) * _HEIGHT + _MARGIN), _PAPER)
     draw = ImageDraw.Draw(picture)
-    for place, band in enumerate(bands):
-        before = int(earlier.steps.flatten()[band]) if earlier is not None else 0
-        _panel(draw, place * _HEIGHT, band, histograms[band].tolist(), int(table.flatten()[band]), before)
+    for place, number in enumerate(bands):
+        before = int(earlier.steps.flatten()[number]) if earlier is not None else 0
+        band = _Band(number, histograms[number].tolist(), int(table.flatten()[number]), before)
+        _panel(draw, place * _HEIGHT, band)
     return picture
 
 
@@ -58,46 +74,38 @@ def _bands(
     return sorted(chosen)
 
 
-def _panel(
-    draw: ImageDraw.ImageDraw, top: int, band: int, counts: list[int], step: int, before: int
-) -> None:
-    from PIL import ImageFont
-
-    font = ImageFont.load_default(14)
-    small = ImageFont.load_default(11)
-    reach = _reach(counts, step, before)
-    shown = {n * step: counts[MOST + n] for n in range(-(reach // step), reach // step + 1)}
-    tallest = max((count for value, count in shown.items() if value), default=0)
+def _panel(draw: ImageDraw.ImageDraw, top: int, band: _Band) -> None:
+    reach = band.reach()
+    last = reach // band.step
+    counts = band.counts[MOST - last : MOST + last + 1]
+    # Zeros would dwarf the rest.
+    tallest = max(1, *(count for value, count in enumerate(counts, -last) if value))
     base = top + _HEIGHT - _AXIS - _MARKS
     room = base - top - _TITLE - _MARGIN // 2
-    scale = (_WIDTH - 2 * _MARGIN) / (2 * reach + step)
+    scale = (_WIDTH - 2 * _MARGIN) / (2 * reach + band.step)
 
-    def across(value: float) -> float:
+    def across(value: int) -> float:
         return _WIDTH / 2 + value * scale
 
-    title = f"band (row {band // 8}, column {band % 8})    step now {step}"
-    if before:
-        title += f"    earlier step {before}: marks at its multiples"
-    draw.text((_MARGIN, top + 6), title, fill=_INK, font=font)
-    half = max(0.4 * step * scale, 0.5)
-    for value, count in shown.items():
-        height = room * min((count / max(tallest, 1)) ** 0.5, 1.1)
+    title = f"band (row {band.number // 8}, column {band.number % 8})    step now {band.step}"
+    if band.before:
+        title += f"    earlier step {band.before}: marks at its multiples"
+    draw.text((_MARGIN, top + 6), title, fill=_INK, font=ImageFont.load_default(14))
+    half = max(0.4 * band.step * scale, 0.5)
+    for value, count in enumerate(counts, -last):
+        x, height = across(value * band.step), room * min((count / tallest) ** 0.5, 1.1)
         if count:
-            draw.rectangle((across(value) - half, base - height, across(value) + half, base), fill=_BAR)
+            draw.rectangle((x - half, base - height, x + half, base), fill=_BAR)
     draw.line((_MARGIN, base, _WIDTH - _MARGIN, base), fill=_INK)
-    for multiple in range(-(reach // before), reach // before + 1) if before else ():
-        x = across(multiple * before)
-        draw.polygon(((x, base + 2), (x - 4, base + _MARKS), (x + 4, base + _MARKS)), fill=_MARK)
-    for value in range(-(reach // 20) * 20, reach + 1, 20) if reach >= 20 else (0,):
-        draw.text((across(value), base + _MARKS + 2), str(value), fill=_INK, font=small, anchor="mt")
+    for mark in _multiples(band.before, reach):
+        x = across(mark)
+        draw.polygon(((x, base + 2), (x - 3, base + _MARKS), (x + 3, base + _MARKS)), fill=_MARK)
+    # A round distance that leaves room for the numbers.
+    apart = next(distance for distance in _DISTANCES if distance * 11 >= 2 * reach)
+    for value in _multiples(apart, reach):
+        place = (across(value), base + _MARKS + 2)
+        draw.text(place, str(value), fill=_INK, font=ImageFont.load_default(11), anchor="mt")
 
 
-def _reach(counts: list[int], step: int, before: int) -> int:
-    """The largest magnitude shown: beyond lie too few values to see, yet six multiples are worth it."""
-    total = sum(counts) - counts[MOST]
-    beyond = 0
-    reach = MOST
-    while reach > 1 and beyond + counts[MOST + reach] + counts[MOST - reach] <= 0.01 * total:
-        beyond += counts[MOST + reach] + counts[MOST - reach]
-        reach -= 1
-    return max(min(reach * step, 120), min(4 * before, 120), 6)
+def _multiples(step: int, reach: int) -> list[int]:
+    return [step * count for count in range(-(reach // step), reach // step + 1)] if step else []
