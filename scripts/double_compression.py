@@ -43,8 +43,9 @@ def main(words: Sequence[str] | None = None) -> None:
     for lines in (aligned(found), others(found), shifted(found), decoded(found), alarms(found)):
         print("\n" + "\n".join(lines))
     if options.calibrate:
-        for name, ways in (("aligned", [ALIGNED]), ("pixels", [SHIFTED, PIXELS])):
-            print(f"\n{name}: {calibrate([trial for trial in found if trial.way in ways])}")
+        print(f"\naligned: {calibrate([trial for trial in found if trial.way == ALIGNED])}")
+        if not options.aligned:
+            print(f"\npixels: {calibrate([trial for trial in found if trial.way != ALIGNED])}")
 
 
 def paths(folders: Iterable[Path], limit: int | None) -> list[Path]:
@@ -70,12 +71,12 @@ def pixels(path: Path, crop: tuple[int, int] | None) -> Pixels:
 
 
 def confidence(trial: Trial) -> float:
-    return (ALIGNED_CONFIDENCE if trial.way == ALIGNED else PIXELS_CONFIDENCE).of(trial.evidence)
+    return (ALIGNED_CONFIDENCE if trial.way == ALIGNED else PIXELS_CONFIDENCE).of(trial.fit.evidence)
 
 
 def auc(positive: Iterable[Trial], negative: Iterable[Trial]) -> float:
     """Area under the receiver's curve, ties half."""
-    ours, others = [t.evidence for t in positive], [t.evidence for t in negative]
+    ours, others = [t.fit.evidence for t in positive], [t.fit.evidence for t in negative]
     ranks = rankdata(ours + others)[: len(ours)]
     return float((ranks.sum() - len(ours) * (len(ours) + 1) / 2) / (len(ours) * len(others)))
 
@@ -85,7 +86,11 @@ def share(found: Sequence[Trial], holds: Callable[[Trial], bool]) -> str:
 
 
 def near(trial: Trial) -> bool:
-    return trial.quality is not None and trial.first is not None and abs(trial.quality - trial.first) <= WITHIN
+    return (
+        trial.fit.quality is not None
+        and trial.first is not None
+        and abs(trial.fit.quality - trial.first) <= WITHIN
+    )
 
 
 def sure(trial: Trial) -> bool:
@@ -107,11 +112,12 @@ def aligned(found: Sequence[Trial]) -> Iterator[str]:
     groups.append(("> 5, all", [t for t in twice if t.second - t.first > 5]))
     groups.append(("< 0, all", [t for t in twice if t.second - t.first < 0]))
     for name, these in groups:
-        yield f"| {name} | {len(these)} | {auc(these, once):.3f} | {share(these, sure)} | {share(these, near)} |"
+        cells = (f"{auc(these, once):.3f}", share(these, sure), share(these, near))
+        yield f"| {name} | {len(these)} | {' | '.join(cells)} |"
 
 
 def others(found: Sequence[Trial]) -> Iterator[str]:
-    yield f"Other encoders, same grid: the nearest IJG quality, which need not be the number asked for."
+    yield "Other encoders, same grid: the nearest IJG quality, which need not be the number asked for."
     yield ""
     yield "| encoders | q1, q2 | found | median quality |"
     yield "|---|---|---|---|"
@@ -119,7 +125,7 @@ def others(found: Sequence[Trial]) -> Iterator[str]:
         these = select(found, ALIGNED, kind)
         for pair in sorted({(t.first, t.second) for t in these}):
             some = [t for t in these if (t.first, t.second) == pair]
-            middle = np.median([t.quality for t in some if t.quality is not None])
+            middle = np.median([t.fit.quality for t in some if t.fit.quality is not None])
             yield f"| {kind} | {pair[0]}, {pair[1]} | {share(some, sure)} | {middle:.0f} |"
 
 
@@ -169,9 +175,9 @@ def alarms(found: Sequence[Trial]) -> Iterator[str]:
     for way in (ALIGNED, SHIFTED, PIXELS):
         for kind in dict.fromkeys(t.kind for t in found if t.way == way and t.first is None):
             these = [t for t in select(found, way, kind) if t.first is None]
-            most = max(these, key=lambda trial: trial.evidence)
+            most = max(these, key=lambda trial: trial.fit.evidence)
             yield (
-                f"| {way} | {kind} | {len(these)} | {sum(map(sure, these))} | {most.evidence:.0f} "
+                f"| {way} | {kind} | {len(these)} | {sum(map(sure, these))} | {most.fit.evidence:.0f} "
                 f"| {confidence(most):.2f} |"
             )
 
@@ -183,7 +189,7 @@ def calibrate(found: Sequence[Trial]) -> Confidence:
     """
     these = [trial for trial in found if trial.first is None or trial.first != trial.second]
     past = np.array([trial.first is not None for trial in these])
-    logarithm = np.log1p([trial.evidence for trial in these])
+    logarithm = np.log1p([trial.fit.evidence for trial in these])
     weight = np.where(past, 0.5 / past.mean(), 0.5 / (1 - past.mean()))
 
     def loss(numbers: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Files with a known past: compressed once, twice on the same grid, twice with a crop between, or not at all."""
+"""Files with a known past: compressed once, twice on the same grid, with a crop between, or not at all."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -35,8 +35,7 @@ class Trial:
         kind: how it was made, for the tables.
         first: the first quality; None where there was one compression, or none in the way "pixels".
         second: the last quality; None where the file is no JPEG.
-        evidence: of ``StepFit``.
-        quality: of ``StepFit``.
+        fit: what was found.
         offset: where the earlier grid was looked for at last.
     """
 
@@ -44,8 +43,7 @@ class Trial:
     kind: str
     first: int | None
     second: int | None
-    evidence: float
-    quality: int | None
+    fit: StepFit
     offset: tuple[int, int]
 
 
@@ -122,7 +120,7 @@ def _aligned(kind: str, first: int | None, second: int, data: bytes) -> Trial:
     coefficients = read_coefficients(data, header)
     assert coefficients is not None
     fit = fit_steps(band_histograms(coefficients[0]), header.tables[0], SPREADS)
-    return _trial(ALIGNED, kind, first, second, fit, (0, 0))
+    return Trial(ALIGNED, kind, first, second, fit, (0, 0))
 
 
 def _pixels(way: str, kind: str, first: int | None, second: int | None, pixels: Pixels) -> Trial:
@@ -130,13 +128,7 @@ def _pixels(way: str, kind: str, first: int | None, second: int | None, pixels: 
     found = fit_pixels(rgb_to_gray(planes)[0], later_grid=way == SHIFTED)
     assert found is not None
     offset, fit = found
-    return _trial(way, kind, first, second, fit, offset)
-
-
-def _trial(
-    way: str, kind: str, first: int | None, second: int | None, fit: StepFit, offset: tuple[int, int]
-) -> Trial:
-    return Trial(way, kind, first, second, fit.evidence, fit.quality, offset)
+    return Trial(way, kind, first, second, fit, offset)
 
 
 def _encode(build: Callable[[Pixels, int], Encoded], pixels: Pixels, quality: int) -> bytes:

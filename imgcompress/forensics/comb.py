@@ -28,10 +28,8 @@ _NEWTON_STEPS = 6
 _LONGEST_MOVE = 3.0
 
 
-def combs(
-    step: int, spreads: tuple[float, ...], device: torch.device
-) -> Float[Tensor, "spreads 128 values"]:
-    """How many multiples of each earlier step gather in the cell of each stored value, relative to the average.
+def combs(step: int, spreads: tuple[float, ...], device: torch.device) -> Float[Tensor, "spreads 128 values"]:
+    """How many multiples of each earlier step gather in each stored value, relative to the average.
 
     Args:
         step: the step that the values are stored in, >= 1.

@@ -53,7 +53,7 @@ class EarlierCompression:
     Attributes:
         offset: row and column, 0 to 7 each, of the earlier grid's first corner in the present picture.
         quality: of the IJG luma table nearest to the steps, 1 to 100; None where too few steps show.
-        steps: earlier luma steps, natural order, 1 to 128; 0 where unknown.
+        steps: earlier luma steps, natural order, 1 to 128; 0 where unknown, as DC's always is.
         confidence: that there was an earlier compression, 0 to 1.
     """
 
@@ -118,15 +118,20 @@ def fit_steps(
     strongest, likeliest = evidence.max(1)
     seen = strongest > SURE
     found = torch.where(seen, likeliest + 1, 0)
-    together = _by_quality(evidence)
-    apart = float((strongest - SURE)[seen].sum())
-    best, index = together.max(0)
-    quality: int | None = int(index) + 1
-    if apart > 2 * float(best):
-        quality = _nearest_quality(found)
+    tables = _ijg_steps()
+    by_table = _of_tables(evidence, tables)
+    together, best = by_table.sum(1).max(0)
+    apart = (strongest - SURE)[seen].sum()
+    if apart <= 2 * together:
+        # The others outvote a band that prefers another step somewhat; one that does strongly stays unknown.
+        agrees = seen & (by_table[best] > torch.minimum(strongest - SURE, strongest / 2))
+        found = torch.where(agrees, tables[best], 0)
+        quality: int | None = int(best) + 1
+    else:
+        quality = _nearest_quality(found, tables)
     placed = torch.zeros(64, dtype=torch.int64)
     placed[list(BANDS)] = found
-    return StepFit(max(float(best), apart, 0.0), quality, placed.view(8, 8))
+    return StepFit(max(float(together), float(apart), 0.0), quality, placed.view(8, 8))
 
 
 def _ijg_steps() -> Int[Tensor, "100 bands"]:
@@ -134,17 +139,18 @@ def _ijg_steps() -> Int[Tensor, "100 bands"]:
     return tables.flatten(1)[:, list(BANDS)].long()
 
 
-def _by_quality(evidence: Float[Tensor, "bands 128"]) -> Float[Tensor, "100"]:
-    """The evidence of all bands together for each IJG table."""
-    steps = _ijg_steps()
-    each = evidence.gather(1, (steps.mT - 1).clamp(max=LARGEST_STEP - 1))
-    return torch.where(steps.mT <= LARGEST_STEP, each, 0.0).sum(0)
+def _of_tables(
+    evidence: Float[Tensor, "bands 128"], tables: Int[Tensor, "100 bands"]
+) -> Float[Tensor, "100 bands"]:
+    """The evidence of each band for each table's step; none for a step that is not looked for."""
+    each = evidence.gather(1, (tables.mT - 1).clamp(max=LARGEST_STEP - 1)).mT
+    return torch.where(tables <= LARGEST_STEP, each, 0.0)
 
 
-def _nearest_quality(steps: Int[Tensor, "bands"]) -> int | None:
+def _nearest_quality(steps: Int[Tensor, "bands"], tables: Int[Tensor, "100 bands"]) -> int | None:
     """The quality whose steps differ least in their logarithms from those that are seen."""
     seen = steps > 0
     if not seen.any():
         return None
-    apart = (_ijg_steps()[:, seen].double().log() - steps[seen].double().log()).abs().sum(1)
+    apart = (tables[:, seen].double().log() - steps[seen].double().log()).abs().sum(1)
     return int(apart.argmin()) + 1
