@@ -87,9 +87,14 @@ class ScoreModel:
         return ((raw - self.mean) / self.spread).clamp(-FARTHEST, FARTHEST)
 
     def roots(self, normalized: Float[Tensor, "batch features"]) -> Float[Tensor, "batch"]:
-        """The foretold root of what is missing to 100; differentiable."""
+        """The foretold root of what is missing to 100: the networks' mean."""
+        return self.each_root(normalized).mean(0)
+
+    def each_root(self, normalized: Float[Tensor, "batch features"]) -> Float[Tensor, "networks batch"]:
+        """Every network's own; differentiable."""
         hidden = torch.tanh(normalized @ self.hidden + self.hidden_bias)
-        return (hidden @ self.output + self.output_bias).mean(0)[:, 0]
+        roots: Tensor = (hidden @ self.output + self.output_bias)[..., 0]
+        return roots
 
     def likely_range(self, scores: Float[Tensor, "batch"]) -> Float[Tensor, "batch 2"]:
         """Where SSIMULACRA2 is in nine of ten cases, for pictures like those of the fit.
