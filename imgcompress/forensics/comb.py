@@ -37,7 +37,7 @@ def combs(step: int, spreads: tuple[float, ...], device: torch.device) -> Float[
 
     Args:
         step: the step that the values are stored in, >= 1.
-        spreads: standard deviations of the error between the two quantizations, DCT units, > 0 and at most 2.5.
+        spreads: standard deviations of the error between the two quantizations, DCT units, in (0, 2.5].
         device: where they are made.
 
     Returns:
@@ -79,7 +79,7 @@ def step_evidence(
     without = _log_likelihood(counts, envelope, torch.ones_like(counts))
     fitted = _log_likelihood(counts, envelope, candidates[..., : len(counts)]).amax(0)
     # What even the best comb leaves unexplained is the envelope's misfit, which a comb may only seem to mend.
-    # The likelihood counts for less by how much wider counts scatter than independent ones (quasi-likelihood).
+    # Evidence counts for less by how much wider counts scatter than independent ones (quasi-likelihood).
     perfect = torch.special.xlogy(counts, counts / counts.sum()).sum()
     scatter = 2 * (perfect - fitted.max()) / max(len(counts) - envelope.shape[1] - 1, 1)
     ratio: Tensor = (fitted - without) / scatter.clamp(min=1)
