@@ -43,7 +43,7 @@ def stored(file: bytes) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("first", "second"), [(60, 90), (75, 80), (85, 70)])
 def test_an_earlier_quality_and_its_steps_are_found(image: Image.Image, first: int, second: int) -> None:
     earlier = aligned_earlier(*stored(encoded(again(image, first), second)))
-    assert earlier is not None and earlier.confidence > 0.9
+    assert earlier is not None and earlier.confidence > 0.7
     assert earlier.offset == (0, 0) and earlier.quality is not None
     assert abs(earlier.quality - first) <= 1
     # Pillow's own table of the first file is the witness.
