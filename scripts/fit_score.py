@@ -58,6 +58,7 @@ def main() -> None:
     )
     if not options.evaluate_only:
         about: dict[str, object] = {
+            "command": f"scripts/fit_score {' '.join(map(str, options.folders))}",
             "samples": len(samples),
             "photographs": sorted({sample.picture for sample in samples}),
             "samples_sha256": hashlib.sha256(repr(samples).encode()).hexdigest(),
@@ -157,7 +158,6 @@ def save(
     model.residuals.copy_(residuals(data, foretold))
     save_score_model(path, model)
     card = {
-        "command": " ".join(["scripts/fit_score", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **about,
         "settings": asdict(settings),

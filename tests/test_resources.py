@@ -5,6 +5,7 @@ import pytest
 
 from imgcompress import resources
 from imgcompress.errors import UsageError
+from imgcompress.forensics.score import load_score_model
 from imgcompress.perception.weights import file_sha256, load_weights
 
 
@@ -25,6 +26,20 @@ def test_the_weights_that_come_with_the_package_have_a_card():
     assert card["out_of_fold"]["tid2013_jpeg"]["srocc"] >= 0.925
     assert card["out_of_fold"]["mict_jpeg"]["srocc"] >= 0.955
     assert not card["refused_but_forced"]
+
+
+def test_the_score_that_comes_with_the_package_has_a_card():
+    path = resources.default_score_model()
+    card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert path.stat().st_size < 100_000
+    assert card["sha256"] == file_sha256(path)
+    model = load_score_model()
+    assert model.residuals.tolist() == pytest.approx(card["residuals"], abs=1e-4)
+    assert not [name for name in card["photographs"] if len(name) > 32]  # CLIC's judge the result
+    figures = card["out_of_fold_srocc"]
+    assert figures["ladder"] >= 0.92
+    assert min(figures["saved_again"], figures["cut_and_saved"]) >= 0.93
+    assert figures["mict_jpeg"] > 0.864
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -137,8 +137,8 @@ def fit(data: Data, settings: FitSettings) -> ScoreModel:
         torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
-    with torch.no_grad():
-        return model()
+    fitted = model()
+    return replace(fitted, **{name: tensor.detach() for name, tensor in fitted.tensors().items()})
 
 
 def out_of_fold(data: Data, settings: FitSettings) -> Float[Tensor, "samples"]:

@@ -66,7 +66,7 @@ def table(
         if len(rows) < FEWEST:
             continue
         cells = [_cell(values[rows].tolist(), true) for values in foretold.values()]
-        numbers = [samples[row].quality for row in rows]
+        numbers = [float(samples[row].quality) for row in rows]
         cells.append(_cell(numbers, true) if kind in _ONE_NUMBER else "-")
         against = "SSIMULACRA2 of the first" if kind in _FIRST else "SSIMULACRA2"
         lines.append(f"| {title} ({len(rows)}) | {against} | {' | '.join(cells)} |")
