@@ -34,11 +34,15 @@ def find_crushing(source: JpegSource) -> Finding | None:
     """
     quality = table_quality(source.tables).luma.quality
     if quality <= CRUSHED_QUALITY:
-        return Finding("quality", f"it is crushed already: its tables are about libjpeg's of quality {quality}")
+        return Finding(
+            "quality", f"it is crushed already: its tables are about libjpeg's of quality {quality}"
+        )
     if source.coefficients is None:
         return None
     histograms = band_histograms(source.coefficients[0])
-    earlier = aligned_earlier(histograms, source.tables[0]) if _has_gap(histograms, source.tables[0]) else None
+    earlier = (
+        aligned_earlier(histograms, source.tables[0]) if _has_gap(histograms, source.tables[0]) else None
+    )
     if earlier is None or earlier.quality is None or earlier.confidence < _SURE:
         return None
     if earlier.quality > CRUSHED_QUALITY:

@@ -41,20 +41,19 @@ def features(pixels: Shaped[Tensor, "batch channels height width"]) -> Float[Ten
     Returns:
         float32, finite, in the order of ``NAMES``; a picture's do not depend on the others in the batch.
     """
-    luma = luma_of(pixels)
-    batch, height, width = luma.shape
+    _, _, height, width = pixels.shape
     if height * width <= _MOST_PIXELS:
-        return torch.cat([function(luma) for _, function in GROUPS], dim=1)
-    views = torch.stack(
-        [
-            luma[:, top : top + _WINDOW, left : left + _WINDOW]
-            for top in _starts(height)
-            for left in _starts(width)
-        ],
-        dim=1,
-    )
-    found = torch.cat([function(views.flatten(0, 1)) for _, function in GROUPS], dim=1)
-    return found.view(batch, -1, len(NAMES)).mean(1)
+        return _of_luma(luma_of(pixels))
+    windows = [
+        _of_luma(luma_of(pixels[..., top : top + _WINDOW, left : left + _WINDOW]))
+        for top in _starts(height)
+        for left in _starts(width)
+    ]
+    return torch.stack(windows).mean(0)
+
+
+def _of_luma(luma: Float[Tensor, "batch height width"]) -> Float[Tensor, f"batch {len(NAMES)}"]:
+    return torch.cat([function(luma) for _, function in GROUPS], dim=1)
 
 
 def luma_of(pixels: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch height width"]:

@@ -126,9 +126,7 @@ class Inspector:
     def _estimate_psnr(self, picture: Picture) -> PsnrEstimates | None:
         return None if picture.jpeg is None else self._psnr.estimate_source(picture.jpeg)
 
-    def _estimate(
-        self, files: Sequence[File], looked: list[Inspection], pool: Executor
-    ) -> list[Inspection]:
+    def _estimate(self, files: Sequence[File], looked: list[Inspection], pool: Executor) -> list[Inspection]:
         """Adds scores and advice, in batches."""
         pictures = {
             index: found.picture

@@ -49,8 +49,11 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
         if found.history.quality is not None:
             yield "tables", _quality(found.history.quality)
         if found.history.encoders:
-            yield "encoder", ", ".join(
-                f"{match.title} ({100 * match.confidence:.0f} %)" for match in found.history.encoders[:3]
+            yield (
+                "encoder",
+                ", ".join(
+                    f"{match.title} ({100 * match.confidence:.0f} %)" for match in found.history.encoders[:3]
+                ),
             )
     if found.psnr is not None:
         for name, estimate in (("RGB", found.psnr.rgb), ("luma", found.psnr.luma)):

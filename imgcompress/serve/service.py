@@ -150,7 +150,9 @@ class Service:
         """
         async with self._admitted(), self._decoded(data) as [(found, picture)]:
             loop = asyncio.get_running_loop()
-            inspected = partial(self._inspector.inspect_decoded, File("", data), found, picture, self._packers)
+            inspected = partial(
+                self._inspector.inspect_decoded, File("", data), found, picture, self._packers
+            )
             return to_json(await loop.run_in_executor(self._batcher.thread, inspected))
 
     @asynccontextmanager
