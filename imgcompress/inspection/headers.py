@@ -6,7 +6,8 @@ from pathlib import Path
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.history import read_history
 from imgcompress.forensics.signatures import Signatures
-from imgcompress.forensics.structure import HEAD_BYTES, Structure, read_head
+from imgcompress.forensics.read_structure import HEAD_BYTES, read_head
+from imgcompress.forensics.structure import Structure
 from imgcompress.image.containers import format_of
 from imgcompress.image.decoded import Probe
 from imgcompress.image.read import probe
