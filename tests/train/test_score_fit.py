@@ -91,7 +91,7 @@ def test_the_table() -> None:
     samples = [Sample(f"{q}", "a", "ladder", q, float(q), float(q)) for q in (10, 20, 30)]
     samples += [Sample(f"{q}s", "a", "saved_again", q, float(-q), float(q)) for q in (10, 20, 30)]
     found = torch.tensor([1.0, 2, 3, 3, 2, 1])
-    study = Judged("people", [1.0, 2, 3], [3.0, 2, 1], {"ours": found[:3]})
+    study = Judged("people", [1.0, 2.0, 3.0], [3.0, 2.0, 1.0], {"ours": found[:3]})
     text = table(samples, {"ours": found}, [study])
     assert "| qualities of several encoders (3) | SSIMULACRA2 | 1.000 | 1.000 |" in text
     assert "| saved again at quality 95 (3) | SSIMULACRA2 of the first | -1.000 | - |" in text
