@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from double_trials import ALIGNED, APART, CROP, PIXELS, SHIFTED, Trial, as_it_is, trials
+from double_trials import ALIGNED, APART, CROP, OWN, PIXELS, SHIFTED, Trial, as_it_is, trials
 from PIL import Image
 from rd.encoders import installed_peers
 from rd.options import size
@@ -185,9 +185,10 @@ def alarms(found: Sequence[Trial]) -> Iterator[str]:
 def calibrate(found: Sequence[Trial]) -> Confidence:
     """Logistic regression on the logarithm of the evidence, files with and without a past weighing the same.
 
-    A past that leaves no trace teaches nothing: pairs of the same quality are left out.
+    Pairs of the same quality teach nothing and are left out, as are files whose past is unknown.
     """
-    these = [trial for trial in found if trial.first is None or trial.first != trial.second]
+    known = [trial for trial in found if trial.kind != OWN]
+    these = [trial for trial in known if trial.first is None or trial.first != trial.second]
     past = np.array([trial.first is not None for trial in these])
     logarithm = np.log1p([trial.fit.evidence for trial in these])
     weight = np.where(past, 0.5 / past.mean(), 0.5 / (1 - past.mean()))

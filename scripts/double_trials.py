@@ -18,6 +18,7 @@ from imgcompress.forensics.shifted_grid import fit_pixels
 from imgcompress.image.color import rgb_to_gray
 from imgcompress.image.jpeg_file import parse_jpeg, read_coefficients
 
+OWN = "the folder's own JPEG files, past unknown"
 ALIGNED, SHIFTED, PIXELS = "aligned", "shifted", "pixels"
 FIRSTS, APART = (50, 65, 75, 85, 90), (-20, -10, -4, 0, 3, 6, 10, 20)
 SINGLES = (35, 50, 65, 75, 85, 92, 97)
@@ -78,9 +79,9 @@ def trials(pixels: Pixels, encoders: list[EncoderSpec], *, shifted: bool) -> Ite
 
 
 def as_it_is(data: bytes) -> Iterator[Trial]:
-    """A photographer's JPEG file, taken for one that was compressed once."""
-    yield _aligned("the folder's own JPEG files", None, 0, data)
-    yield _pixels(SHIFTED, "the folder's own JPEG files", None, 0, _decode(data))
+    """A photographer's JPEG file, whose past nobody knows."""
+    yield _aligned(OWN, None, 0, data)
+    yield _pixels(SHIFTED, OWN, None, 0, _decode(data))
 
 
 def _in_pixels(pixels: Pixels, libjpeg: Callable[[Pixels, int], bytes]) -> Iterator[Trial]:

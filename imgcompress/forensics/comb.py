@@ -77,7 +77,15 @@ def step_evidence(
     counts = counts[: int(counts.nonzero().max()) + 2]
     envelope = _envelope(len(counts), step, counts.device)
     without = _log_likelihood(counts, envelope, torch.ones_like(counts))
-    fitted = _log_likelihood(counts, envelope, candidates[..., : len(counts)]).amax(0)
+    candidates = candidates[..., : len(counts)]
+    fitted = _log_likelihood(counts, envelope, candidates)
+    # A sharp peak with sparse tails passes for the error around zero and strays. A step is believed only
+    # where most of the values that are nearer to its other multiples lie on them.
+    magnitudes = torch.arange(1, len(counts) + 1, device=counts.device) * step
+    earlier = torch.arange(1, LARGEST_STEP + 1, device=counts.device)
+    beyond = (magnitudes > earlier[:, None] / 2).double()
+    held = ((candidates > 0.5) * beyond) @ counts > 0.5 * (beyond @ counts)
+    fitted = torch.where(held, fitted, fitted.clamp(max=without)).amax(0)
     # What even the best comb leaves unexplained is the envelope's misfit, which a comb may only seem to mend.
     # Evidence counts for less by how much wider counts scatter than independent ones (quasi-likelihood).
     perfect = torch.special.xlogy(counts, counts / counts.sum()).sum()
