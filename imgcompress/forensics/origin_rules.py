@@ -84,30 +84,9 @@ def camera(structure: Structure, exif: ExifFields | None, quality: TablesQuality
         return None
     name = " ".join(dict.fromkeys(word for word in (exif.make, exif.model) if word))
     taken = f", taken {exif.taken}" if exif.taken else ""
-    fits, against = [], []
-    (fits if exif.maker_note else against).append(
-        "maker's notes are there" if exif.maker_note else "maker's notes are missing"
-    )
-    (against if "JFIF" in structure.apps else fits).append(
-        "a JFIF segment, which cameras leave out" if "JFIF" in structure.apps else "no JFIF segment"
-    )
-    if structure.standard_huffman:
-        fits.append("the standard's Huffman tables")
-    else:
-        against.append("Huffman tables optimized for this picture")
-    if structure.progressive:
-        against.append("progressive scans")
-    if structure.restart_interval:
-        fits.append("restart markers")
-    if structure.subsampling == "422":
-        fits.append("4:2:2 sampling")
-    if quality is not None and quality.exact and quality.luma.quality < 90:
-        against.append(f"libjpeg's tables of quality {quality.luma.quality}")
-    frame = structure.frame
-    if exif.size and frame and exif.size not in ((frame.width, frame.height), (frame.height, frame.width)):
-        against.append(f"{exif.size[0]}x{exif.size[1]} in EXIF, but {frame.width}x{frame.height} in the file")
-    if any(word in exif.software.lower() for word in _EDITORS):
-        against.append(f"software {exif.software!r}")
+    evidence = list(_camera_evidence(structure, exif, quality))
+    fits = [text for speaks_for, text in evidence if speaks_for]
+    against = [text for speaks_for, text in evidence if not speaks_for]
     head = f"EXIF names a camera, {name}{taken}"
     if len(against) > 1:
         return Finding(
@@ -121,6 +100,34 @@ def camera(structure: Structure, exif: ExifFields | None, quality: TablesQuality
         f"{head}, and the file looks as cameras write them: {', '.join(fits)}{doubt}.",
         min(MOST, 0.15 * len(fits)),
     )
+
+
+def _camera_evidence(
+    structure: Structure, exif: ExifFields, quality: TablesQuality | None
+) -> Iterator[tuple[bool, str]]:
+    """What speaks for a file as the camera wrote it, and what against."""
+    yield (True, "maker's notes") if exif.maker_note else (False, "no maker's notes")
+    if "JFIF" in structure.apps:
+        yield False, "a JFIF segment, which cameras leave out"
+    else:
+        yield True, "no JFIF segment"
+    if structure.standard_huffman:
+        yield True, "the standard's Huffman tables"
+    else:
+        yield False, "Huffman tables optimized for this picture"
+    if structure.progressive:
+        yield False, "progressive scans"
+    if structure.restart_interval:
+        yield True, "restart markers"
+    if structure.subsampling == "422":
+        yield True, "4:2:2 sampling"
+    if quality is not None and quality.exact and quality.luma.quality < 90:
+        yield False, f"libjpeg's tables of quality {quality.luma.quality}"
+    frame = structure.frame
+    if exif.size and frame and exif.size not in ((frame.width, frame.height), (frame.height, frame.width)):
+        yield False, f"{exif.size[0]}x{exif.size[1]} in EXIF, but {frame.width}x{frame.height} in the file"
+    if any(word in exif.software.lower() for word in _EDITORS):
+        yield False, f"software {exif.software!r}"
 
 
 def editor(exif: ExifFields | None) -> Finding | None:

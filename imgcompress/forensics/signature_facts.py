@@ -35,8 +35,8 @@ _WRITTEN_BY_ENCODERS = frozenset({"JFIF", "JFXX", "Adobe", "AVI1", "APP10", "APP
 """The others hold what a person or a camera says, and travel from one program to the next."""
 
 LEAST_SHARE = 0.95
-"""Of the luma steps that a scaled shape explains. By ``scripts/make_signatures`` tables reach 0.98 at least on
-shapes of their own family and 0.97 at most (guetzli's, which are fine), else 0.94, on those of others."""
+"""Of the luma steps that a scaled shape explains. By ``scripts/make_signatures`` tables reach 0.98 at least
+on shapes of their own family and 0.97 at most (guetzli's, which are fine), else 0.94, on those of others."""
 _TIE = 0.03
 _LEAST_MEAN = 4.0
 """Mean luma step below which a table may be any shape: its steps are 1 to 6."""
@@ -113,8 +113,10 @@ def _table_shapes(
         return frozenset({"other"})
     if not tells_shape(tables):
         return frozenset({"other", *shapes})
-    counts = [len(each) for each in shapes.values()]
-    shares = scaled_share(luma, torch.cat(list(shapes.values()))).split(counts)
-    best = {name: float(share.max()) for name, share in zip(shapes, shares, strict=True)}
+    # All at once: one call for each would take most of the time that a file takes.
+    names = [name for name, rows in shapes.items() for _ in rows]
+    best: dict[str, float] = {}
+    for name, share in zip(names, scaled_share(luma, torch.cat(list(shapes.values()))).tolist(), strict=True):
+        best[name] = max(share, best.get(name, 0.0))
     least = max(LEAST_SHARE, max(best.values()) - _TIE)
     return frozenset(name for name, share in best.items() if share >= least) or frozenset({"other"})

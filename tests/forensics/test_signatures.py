@@ -13,6 +13,7 @@ from imgcompress.errors import UsageError
 from imgcompress.forensics.read_structure import read_head, read_structure
 from imgcompress.forensics.signature_facts import facts_of
 from imgcompress.forensics.signatures import Signatures, default_signatures, load_signatures, read_family
+from imgcompress.image.jpeg_markers import segment
 
 
 def save(pixels: np.ndarray, **options: object) -> bytes:
@@ -71,7 +72,8 @@ def test_what_nobody_wrote_is_unknown(store: Signatures, pixels: np.ndarray) -> 
     for place, identifier in enumerate((7, 8, 9)):
         identifiers[frame + 10 + 3 * place] = identifier
         identifiers[identifiers.index(b"\xff\xda") + 5 + 2 * place] = identifier
-    moved = bytes(identifiers[:2] + identifiers[frame:])  # no JFIF segment, tables gone
+    strange = segment(0xFE, b"written by hand") + segment(0xEC, b"strange")
+    moved = bytes(identifiers[:2]) + strange + bytes(identifiers[frame:])  # no JFIF segment, tables gone
     ranked = store.rank(read_structure(moved))
     assert 1 - sum(match.confidence for match in ranked) > ranked[0].confidence
 
