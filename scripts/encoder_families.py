@@ -1,13 +1,12 @@
 """How often a file's quality and the family of its encoder are told rightly.
 
 Quality: Pillow's files of quality 1 to 100, by their tables. Families: every installed program of
-scripts/jpeg_makers.py codes pictures at qualities that the signatures were not made from; some of the settings
-are not in the store either. The program that wrote a file is counted as found where it is among
+scripts/jpeg_makers.py codes pictures at qualities that the signatures were not made from; some of the
+settings are not in the store either. The program that wrote a file is counted as found where it is among
 those that the best match names as equally likely.
 """
 
 import argparse
-import hashlib
 import io
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from jpeg_makers import Picture, Recipe, available, crops, make
+from jpeg_makers import Recipe, available, crops, make, tasks
 from make_signatures import HEIGHT, WIDTH
 from PIL import Image
 
@@ -56,11 +55,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures = crops(paths, WIDTH, HEIGHT, Path(folder))
         for recipe in recipes:
-            for picture, gray in pictures:
-                for quality in options.qualities if recipe.gray or not gray else ():
-                    data = kept(recipe, picture, quality, options.made)
-                    whole.append(judge(recipe, read_structure(data), signatures))
-                    heads.append(judge(recipe, read_head(io.BytesIO(data)), signatures))
+            for picture, quality in tasks(recipe, pictures, options.qualities):
+                data = make(recipe, picture, quality, options.made)
+                whole.append(judge(recipe, read_structure(data), signatures))
+                heads.append(judge(recipe, read_head(io.BytesIO(data)), signatures))
     for title, judged in (("Whole files", whole), ("Heads alone", heads)):
         print(f"\n### {title}\n\n{confusion(judged)}\n\n{summary(judged)}")
 
@@ -79,19 +77,6 @@ def exact_qualities() -> int:
     return found
 
 
-def kept(recipe: Recipe, picture: Picture, quality: int, folder: Path | None) -> bytes:
-    """What a recipe makes of a picture, kept in a folder if there is one."""
-    if folder is None:
-        return make(recipe, picture, quality)
-    key = hashlib.sha256(f"{recipe.command} {picture.stem.name} {quality}".encode()).hexdigest()[:24]
-    path = folder / f"{key}.jpg"
-    if not path.exists():
-        data = make(recipe, picture, quality)
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return path.read_bytes()
-
-
 def judge(recipe: Recipe, structure: Structure, signatures: Signatures) -> Judged:
     """What is said of one file; a family that is less likely than an unknown one is not named."""
     matches = signatures.rank(structure)
@@ -101,7 +86,7 @@ def judge(recipe: Recipe, structure: Structure, signatures: Signatures) -> Judge
 
 def program(name: str) -> str:
     """The program without its settings."""
-    return name.split(",")[0].split(" -")[0]
+    return name.partition(",")[0].partition(" -")[0]
 
 
 def confusion(judged: list[Judged]) -> str:
@@ -150,9 +135,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--qualities", nargs="+", type=int, default=QUALITIES, metavar="N")
     parser.add_argument("--families", nargs="+", metavar="NAME", help="files of these only")
     parser.add_argument("--signatures", nargs="+", type=Path, default=[], metavar="FILE", help="further ones")
-    parser.add_argument(
-        "--made", type=Path, metavar="FOLDER", help="keep the files there, and use them again"
-    )
+    parser.add_argument("--made", type=Path, metavar="FOLDER", help="keep and find made files there")
     return parser.parse_args()
 
 

@@ -1,10 +1,13 @@
 """Programs that write JPEG files, with the exact command of each, for signatures and for judging them."""
 
+import hashlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,13 @@ class Recipe:
     Attributes:
         family: name of the file in configs/signatures.
         name: program and variant.
-        command: a shell command, or Python after ``python:``. In a shell command ``{png}``, ``{ppm}``, ``{jpg}``
-            are the picture, ``{target}`` the result; in Python ``png``, ``jpg``, ``target`` are. ``quality``
-            runs from 1 to 100.
+        command: a shell command, or Python after ``python:``. In a shell command ``{png}``, ``{ppm}`` and
+            ``{jpg}`` are the picture, ``{target}`` the result; in Python ``png``, ``jpg`` and ``target`` are.
+            ``quality`` runs from 1 to 100.
         version: a shell command or Python expression that tells the version.
         held_out: whether its files are kept from the signatures, for judging them.
         gray: whether it is also run on a gray picture.
+        slow: whether it takes seconds, so that it is run on few pictures.
     """
 
     family: str
@@ -36,6 +40,7 @@ class Recipe:
     version: str
     held_out: bool = False
     gray: bool = True
+    slow: bool = False
 
 
 _PILLOW = "python:__import__('PIL').__version__"
@@ -83,7 +88,7 @@ def _sharp(options: str) -> str:
 
 
 def _gimp(options: str) -> str:
-    # Options: smoothing, optimize, progressive, comment, sampling (0: 4:2:0, 2: 4:4:4), baseline, restart, DCT.
+    # Smoothing, optimize, progressive, comment, sampling (0: 4:2:0, 2: 4:4:4), baseline, restart, DCT.
     return (
         'gimp-console -i -b \'(let* ((i (car (gimp-file-load RUN-NONINTERACTIVE "{png}" "{png}"))) '
         '(d (car (gimp-image-get-active-drawable i)))) (file-jpeg-save RUN-NONINTERACTIVE i d "{target}" '
@@ -171,8 +176,8 @@ RECIPES = (
     Recipe("libjpeg", "GraphicsMagick, progressive", _GRAPHICS + "-interlace Line {target}", _GM),
     Recipe("libjpeg", "ImageMagick", _CONVERT + "{target}", _IM),
     Recipe("libjpeg", "ImageMagick, progressive", _CONVERT + "-interlace Plane {target}", _IM),
-    Recipe("libjpeg", "GIMP", _gimp('0 1 1 "" 2 1 0 0'), _GIMP),
-    Recipe("libjpeg", "GIMP, sequential", _gimp('0 1 0 "" 0 1 0 0'), _GIMP),
+    Recipe("libjpeg", "GIMP", _gimp('0 1 1 "" 2 1 0 0'), _GIMP, slow=True),
+    Recipe("libjpeg", "GIMP, sequential", _gimp('0 1 0 "" 0 1 0 0'), _GIMP, slow=True),
     Recipe("libjpeg", "OpenCV", _cv(""), _CV),
     Recipe("libjpeg", "OpenCV, progressive", _cv(", cv2.IMWRITE_JPEG_PROGRESSIVE, 1"), _CV),
     Recipe(
@@ -240,8 +245,14 @@ RECIPES = (
     Recipe("thomas-richter", "jpeg", "jpeg -q {quality} {ppm} {target}", _RICHTER),
     Recipe("thomas-richter", "jpeg, optimized", "jpeg -h -bl -q {quality} {ppm} {target}", _RICHTER),
     Recipe("thomas-richter", "jpeg, progressive", "jpeg -v -q {quality} {ppm} {target}", _RICHTER),
-    Recipe("imgcompress", "imgcompress", _ours(""), _OURS),
-    Recipe("imgcompress", "imgcompress, sequential", _ours("jpeg=JpegConfig(progressive=False)"), _OURS),
+    Recipe("imgcompress", "imgcompress", _ours(""), _OURS, slow=True),
+    Recipe(
+        "imgcompress",
+        "imgcompress, sequential",
+        _ours("jpeg=JpegConfig(progressive=False)"),
+        _OURS,
+        slow=True,
+    ),
     # Judged on, never learned from.
     Recipe(
         "libjpeg",
@@ -327,6 +338,7 @@ RECIPES = (
         _ours("subsampling='444', mark=False"),
         _OURS,
         held_out=True,
+        slow=True,
     ),
 )
 
@@ -359,12 +371,34 @@ def crops(paths: list[Path], width: int, height: int, folder: Path) -> list[tupl
     return made
 
 
-def make(recipe: Recipe, picture: Picture, quality: int) -> bytes:
-    """The file that a recipe makes.
+def tasks(
+    recipe: Recipe, pictures: list[tuple[Picture, bool]], qualities: Sequence[int]
+) -> Iterator[tuple[Picture, int]]:
+    """The pictures and qualities that a recipe is run with: all, or for a slow one the first and the last."""
+    shown = [picture for picture, gray in pictures if recipe.gray or not gray]
+    if recipe.slow:
+        shown, qualities = shown[:2], (qualities[0], qualities[-1])
+    yield from product(shown, qualities)
+
+
+def make(recipe: Recipe, picture: Picture, quality: int, made: Path | None = None) -> bytes:
+    """The file that a recipe makes, kept in a folder and found there again if there is one.
 
     Raises:
         RuntimeError: it made none.
     """
+    if made is None:
+        return _made(recipe, picture, quality)
+    key = hashlib.sha256(f"{recipe.command} {picture.stem.name} {quality}".encode()).hexdigest()[:24]
+    path = made / f"{key}.jpg"
+    if not path.exists():
+        data = _made(recipe, picture, quality)
+        made.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return path.read_bytes()
+
+
+def _made(recipe: Recipe, picture: Picture, quality: int) -> bytes:
     with tempfile.TemporaryDirectory() as work:
         target = Path(work, "made.jpg")
         words = {

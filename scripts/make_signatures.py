@@ -1,8 +1,8 @@
 """Make configs/signatures anew: what files of the programs that are installed look like.
 
-Each program of scripts/jpeg_makers.py codes crops of some photographs at some qualities, in color and in gray; what is
-seen of its files goes into the store, with the command and the version. A program that is not there keeps the
-signatures that it has. The first program of a family that does not use libjpeg's tables gives their shape.
+Each program of scripts/jpeg_makers.py codes crops of some photographs at some qualities, in color and in
+gray; what is seen of its files goes into the store, with the command and the version. A program that is not
+there keeps the signatures that it has.
 """
 
 import argparse
@@ -13,15 +13,14 @@ from pathlib import Path
 
 import torch
 import yaml
-from jpeg_makers import Picture, Recipe, available, crops, make, version
+from jpeg_makers import Picture, Recipe, available, crops, make, tasks, version
 from torch import Tensor
 
 from imgcompress.errors import UsageError
 from imgcompress.forensics.read_structure import read_structure
-from imgcompress.forensics.signature_facts import facts_of
+from imgcompress.forensics.signature_facts import facts_of, tells_shape
 from imgcompress.forensics.signatures import read_family
 from imgcompress.forensics.structure import Structure
-from imgcompress.forensics.table_quality import table_quality
 from imgcompress.forensics.table_shape import scaled_share
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +61,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         pictures = crops(paths, WIDTH, HEIGHT, Path(folder))
-        made = {recipe: files(recipe, pictures, options.qualities) for recipe in recipes}
+        made = {recipe: files(recipe, pictures, options.qualities, options.made) for recipe in recipes}
         shapes = {
             family: {name: shape(recipe, pictures[0][0]) for name, recipe in shaped(family, recipes).items()}
             for family in {recipe.family for recipe in recipes}
@@ -75,18 +74,16 @@ def main() -> None:
         write(options.out / f"{family}.yaml", family, made, shapes[family], everything)
     if missing:
         print(f"Not installed, and kept as they were: {', '.join(missing)}.")
-    print(margins({r: s for r, s in made.items()}, everything))
+    print(margins(made, everything))
 
 
-def files(recipe: Recipe, pictures: list[tuple[Picture, bool]], qualities: list[int]) -> list[Structure]:
+def files(
+    recipe: Recipe, pictures: list[tuple[Picture, bool]], qualities: list[int], folder: Path | None
+) -> list[Structure]:
     """The structures of what a recipe makes of the pictures."""
     print(recipe.name, flush=True)
-    return [
-        read_structure(make(recipe, picture, quality))
-        for picture, gray in pictures
-        for quality in qualities
-        if recipe.gray or not gray
-    ]
+    chosen = tasks(recipe, pictures, qualities)
+    return [read_structure(make(recipe, picture, quality, folder)) for picture, quality in chosen]
 
 
 def shaped(family: str, recipes: list[Recipe]) -> dict[str, Recipe]:
@@ -151,20 +148,24 @@ def write(
 
 
 def margins(made: dict[Recipe, list[Structure]], everything: dict[str, Tensor]) -> str:
-    """How well shapes tell their own tables from others."""
-    own, others = [1.0], [0.0]
-    for recipe, structures in made.items():
-        for structure in structures:
+    """The largest share that shapes explain of the tables of each family: of their own, and of others."""
+    lines = ["", "| tables of | shapes of its own, least | shapes of others, most |", "| --- | ---: | ---: |"]
+    for family in sorted({recipe.family for recipe in made}):
+        own, others = [], []
+        for structure in (s for recipe, found in made.items() if recipe.family == family for s in found):
             tables = structure.tables
-            if tables is None or table_quality(tables).luma.exact or float(tables[0].float().mean()) < 4:
+            if tables is None or not tells_shape(tables):
                 continue
             shares = {n: float(scaled_share(tables[0].flatten(), t).max()) for n, t in everything.items()}
-            mine = [share for name, share in shares.items() if name.startswith(recipe.family)]
-            own += [max(mine)] if mine else []
-            others += [share for name, share in shares.items() if not name.startswith(recipe.family)]
-    return (
-        f"Least share of a shape of its own: {min(own):.2f}. Largest of another family's: {max(others):.2f}."
-    )
+            own += (
+                [max(share for name, share in shares.items() if name.startswith(family))]
+                if family in SHAPED
+                else []
+            )
+            others.append(max(share for name, share in shares.items() if not name.startswith(family)))
+        if others:
+            lines.append(f"| {family} | {f'{min(own):.2f}' if own else ''} | {max(others):.2f} |")
+    return "\n".join(lines)
 
 
 def parse() -> argparse.Namespace:
@@ -175,6 +176,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pictures", nargs="+", default=PICTURES, metavar="NAME", help="without suffix")
     parser.add_argument("--qualities", nargs="+", type=int, default=QUALITIES, metavar="N")
     parser.add_argument("--families", nargs="+", choices=sorted(TITLES), help="these only")
+    parser.add_argument("--made", type=Path, metavar="FOLDER", help="keep and find made files there")
     parser.add_argument("--out", type=Path, default=ROOT / "configs" / "signatures")
     return parser.parse_args()
 

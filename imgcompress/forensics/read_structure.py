@@ -342,8 +342,8 @@ def read_head(file: BufferedIOBase) -> Structure:
         structure = read_structure(data, whole=False)
         if not structure.wants:
             return structure
-        # At least doubled, so that all readings together take linear time.
-        more = file.read(max(structure.wants - len(data), len(data)))
+        # It grows by half at least, so that all readings together take linear time.
+        more = file.read(max(structure.wants - len(data) + HEAD_BYTES, len(data) // 2))
         if not more:
             return read_structure(data)
         data += more

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -14,8 +15,8 @@ from imgcompress.shapes import Int
 
 Fact = Literal["layout", "scans", "huffman", "tables", "components", "sampling", "jfif", "apps", "comment"]
 Facts = Mapping[Fact, frozenset[str]]
-"""The values that fit a file (one, but for tables that are too fine to be told apart), or those that a signature
-was seen with."""
+"""The values that fit a file (one, but for tables that are too fine to be told apart), or those that a
+signature was seen with."""
 
 NAMES: dict[Fact, str] = {
     "layout": "the order of its segments",
@@ -33,10 +34,9 @@ NAMES: dict[Fact, str] = {
 _WRITTEN_BY_ENCODERS = frozenset({"JFIF", "JFXX", "Adobe", "AVI1", "APP10", "APP11", "APP12"})
 """The others hold what a person or a camera says, and travel from one program to the next."""
 
-LEAST_SHARE = 0.65
-"""Of the luma steps that a scaled shape explains. scripts/make_signatures prints both sides: tables made at other
-qualities reach at least 0.69 on a shape of their own family, and at most 0.61 on those of others, as long as
-their steps are coarse enough (below)."""
+LEAST_SHARE = 0.95
+"""Of the luma steps that a scaled shape explains. By ``scripts/make_signatures`` tables reach 0.98 at least
+on shapes of their own family and 0.97 at most (guetzli's, which are fine), else 0.94, on those of others."""
 _TIE = 0.03
 _LEAST_MEAN = 4.0
 """Mean luma step below which a table may be any shape: its steps are 1 to 6."""
@@ -53,7 +53,7 @@ def facts_of(structure: Structure, shapes: Mapping[str, Int[Tensor, "shapes 64"]
         What cannot be known is missing: the scans of a head, the sampling without a frame.
     """
     facts: dict[Fact, frozenset[str]] = {
-        "layout": frozenset({" ".join(structure.layout)}),
+        "layout": frozenset({" ".join(_coarse(word) for word in structure.layout)}),
         "apps": frozenset({" ".join(app for app in structure.apps if app in _WRITTEN_BY_ENCODERS)}),
         "jfif": frozenset(
             {"none" if structure.jfif is None else "{}.{:02d}".format(*structure.jfif.version)}
@@ -76,12 +76,26 @@ def facts_of(structure: Structure, shapes: Mapping[str, Int[Tensor, "shapes 64"]
 _HUFFMAN = {True: "the standard's", False: "others", None: "none"}
 
 
+def _coarse(word: str) -> str:
+    """A word of the layout; of Huffman tables only their order, as their number goes with the picture."""
+    name, _, tables = word.partition(":")
+    if name != "DHT":
+        return word
+    runs = [(kind, len(list(run))) for kind, run in groupby(table[:2] for table in tables.split(","))]
+    return "DHT:" + ",".join(kind + "+" * (length > 1) for kind, length in runs)
+
+
 def _first_comment(structure: Structure) -> str:
     """Without its numbers: programs write their version and the quality there."""
     if not structure.comments:
         return ""
     text = structure.comments[0][:100].decode("latin-1").strip("\0\r\n ")
     return re.sub(r"\d+", "#", text)
+
+
+def tells_shape(tables: Int[Tensor, "components 8 8"]) -> bool:
+    """Whether tables have a shape of their own: not libjpeg's, and luma is coarse enough to show it."""
+    return not table_quality(tables).luma.exact and float(tables[0].to(torch.float32).mean()) >= _LEAST_MEAN
 
 
 def _table_shapes(
@@ -97,10 +111,12 @@ def _table_shapes(
     luma = tables[0].flatten()
     if not shapes:
         return frozenset({"other"})
-    if float(luma.to(torch.float32).mean()) < _LEAST_MEAN:
+    if not tells_shape(tables):
         return frozenset({"other", *shapes})
-    counts = [len(each) for each in shapes.values()]
-    shares = scaled_share(luma, torch.cat(list(shapes.values()))).split(counts)
-    best = {name: float(share.max()) for name, share in zip(shapes, shares, strict=True)}
+    # All at once: one call for each would take most of the time that a file takes.
+    names = [name for name, rows in shapes.items() for _ in rows]
+    best: dict[str, float] = {}
+    for name, share in zip(names, scaled_share(luma, torch.cat(list(shapes.values()))).tolist(), strict=True):
+        best[name] = max(share, best.get(name, 0.0))
     least = max(LEAST_SHARE, max(best.values()) - _TIE)
     return frozenset(name for name, share in best.items() if share >= least) or frozenset({"other"})

@@ -128,8 +128,8 @@ class Signatures:
     def rank(self, structure: Structure) -> tuple[Match, ...]:
         """The families by how much a file looks like theirs, the likeliest first.
 
-        The facts' likelihoods are multiplied as if they did not depend on each other, which makes the first one
-        surer than it should be; every family and an unknown one count as equally likely beforehand.
+        The facts' likelihoods are multiplied as if they did not depend on each other, which makes the first
+        one surer than it should be; every family and an unknown one count as equally likely beforehand.
 
         Args:
             structure: of a file or of a head.

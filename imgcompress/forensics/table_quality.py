@@ -1,7 +1,7 @@
 """Which quality number libjpeg's tables were made with, exactly or about."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 import torch
@@ -71,13 +71,17 @@ def _candidates() -> tuple[Float[Tensor, "400 64"], tuple[tuple[int, Base], ...]
     return torch.stack(tables), tuple(names)
 
 
-def _nearest(steps: Float[Tensor, "64"], prefer: tuple[int, Base]) -> TableQuality:
+# Files of a folder share their tables, and a file is asked for its quality more than once.
+@lru_cache(maxsize=1024)
+def _nearest(steps: tuple[int, ...], preferred_quality: int, preferred_base: Base) -> TableQuality:
     """The nearest table; of equally near ones (quality 1 to 3 have the same chroma) the preferred one."""
     tables, names = _candidates()
-    distances = (steps.clamp(min=1) / tables).log().square().mean(1).sqrt()
+    given = torch.tensor(steps, dtype=torch.float32).clamp(min=1)
+    distances = (given / tables).log().square().mean(1).sqrt()
     least = float(distances.min())
-    found = [name for name, distance in zip(names, distances.tolist(), strict=True) if distance == least]
-    return TableQuality(*min(found, key=lambda name: (name[1] != prefer[1], abs(name[0] - prefer[0]))), least)
+    found = [names[place] for place in (distances == least).nonzero().flatten().tolist()]
+    best = min(found, key=lambda name: (name[1] != preferred_base, abs(name[0] - preferred_quality)))
+    return TableQuality(*best, least)
 
 
 def table_quality(tables: Int[Tensor, "components 8 8"]) -> TablesQuality:
@@ -90,7 +94,7 @@ def table_quality(tables: Int[Tensor, "components 8 8"]) -> TablesQuality:
     Returns:
         For tables of 8 bits and of 16 (libjpeg's below quality 25 unless it is told to stay baseline).
     """
-    luma = _nearest(tables[0].flatten().to(torch.float32), (50, "luma"))
+    luma = _nearest(tuple(tables[0].flatten().tolist()), 50, "luma")
     if len(tables) == 1:
         return TablesQuality(luma, None)
-    return TablesQuality(luma, _nearest(tables[1].flatten().to(torch.float32), (luma.quality, "chroma")))
+    return TablesQuality(luma, _nearest(tuple(tables[1].flatten().tolist()), luma.quality, "chroma"))
