@@ -152,7 +152,7 @@ def test_the_defaults_are_no_nulls_but_where_null_means_something() -> None:
     sections = [getattr(Config(), item.name) for item in fields(Config) if is_dataclass(item.type)]
     without += [item.name for section in sections for item in fields(section)
                 if getattr(section, item.name) is None]  # fmt: skip
-    assert without == ["target", "tolerance", "max_bytes", "min_score", "max_pixels", "trunk"]
+    assert without == ["target", "tolerance", "max_bytes", "min_score", "max_pixels", "skip_below", "trunk"]
 
 
 def test_threads() -> None:

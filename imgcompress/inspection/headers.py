@@ -3,20 +3,20 @@
 import os
 from pathlib import Path
 
+from imgcompress.errors import PictureError
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.history import read_history
-from imgcompress.forensics.signatures import Signatures
 from imgcompress.forensics.read_structure import HEAD_BYTES, read_head
+from imgcompress.forensics.signatures import Signatures
 from imgcompress.forensics.structure import Structure
 from imgcompress.image.containers import format_of
 from imgcompress.image.decoded import Probe
 from imgcompress.image.read import probe
-from imgcompress.errors import PictureError
 from imgcompress.inspection.record import Inspection
 
 
 def inspect_headers(path: Path, signatures: Signatures) -> Inspection:
-    """Describes a file by its headers: of a JPEG up to its first scan, of others as far as reading them takes.
+    """Describes a file by its headers: a JPEG's up to the first scan, others' as far as reading them takes.
 
     Args:
         path: the file.
@@ -48,5 +48,4 @@ def _of_jpeg(name: str, size: int, structure: Structure, signatures: Signatures)
         Probe("jpeg", width, height, structure.pictures),
         structure=structure,
         history=read_history(structure, signatures),
-        damage=structure.damage,
     )

@@ -88,8 +88,7 @@ class Inspector:
             found = replace(found, probe=probe(file.data))
             found = replace(found, picture=read_picture(file.data, self._config.limits.max_megapixels))
         except Exception as error:  # a fault with one picture must not end the run
-            damage = Finding("damage", str(as_picture_error(error)))
-            return replace(found, damage=(*found.damage, damage))
+            return replace(found, damage=(Finding("damage", str(as_picture_error(error))),))
         return self._estimate_alone(found)
 
     def _segments(self, file: File) -> Inspection:
@@ -98,7 +97,7 @@ class Inspector:
             return found
         structure = read_structure(file.data)
         history = read_history(structure, self._signatures)
-        return replace(found, structure=structure, history=history, damage=structure.damage)
+        return replace(found, structure=structure, history=history)
 
     def _estimate_alone(self, found: Inspection) -> Inspection:
         """What the coefficients and the pixels of one picture tell."""

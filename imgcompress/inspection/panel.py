@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from imgcompress.forensics.structure import Structure
-from imgcompress.forensics.table_quality import TableQuality, TablesQuality
 from imgcompress.inspection.record import Inspection
 
 
@@ -45,16 +44,6 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "size", f"{found.size:,} bytes{per_pixel}"
     if found.structure is not None:
         yield "coding", _coding(found.structure)
-    if found.history is not None:
-        if found.history.quality is not None:
-            yield "tables", _quality(found.history.quality)
-        if found.history.encoders:
-            yield (
-                "encoder",
-                ", ".join(
-                    f"{match.title} ({100 * match.confidence:.0f} %)" for match in found.history.encoders[:3]
-                ),
-            )
     if found.psnr is not None:
         for name, estimate in (("RGB", found.psnr.rgb), ("luma", found.psnr.luma)):
             interval = f"90 %: {estimate.low:.1f} to {estimate.high:.1f}"
@@ -94,18 +83,6 @@ def _coding(structure: Structure) -> str:
     return ", ".join(words)
 
 
-def _quality(quality: TablesQuality) -> str:
-    if quality.exact:
-        return f"libjpeg's, quality {quality.luma.quality}"
-    parts = [("luma", quality.luma), ("chroma", quality.chroma)]
-    return "; ".join(f"{name} {_about(table)}" for name, table in parts if table is not None)
-
-
-def _about(table: TableQuality) -> str:
-    of = f"libjpeg's of quality {table.quality}"
-    return of if table.exact else f"nearest to {of}, off by {100 * table.distance:.0f} %"
-
-
 def _gist(found: Inspection) -> Iterator[str]:
     """A few words, the most telling ones."""
     if found.error is not None:
@@ -123,7 +100,8 @@ def _gist(found: Inspection) -> Iterator[str]:
         yield f"score {found.score:.0f}"
     if found.earlier is not None:
         yield f"compressed before ({100 * found.earlier.confidence:.0f} %)"
-    if found.damage:
-        yield f"damaged: {found.damage[0].text}"
+    damage = next((finding for finding in found.findings if finding.about == "damage"), None)
+    if damage is not None:
+        yield f"damaged: {damage.text}"
     if found.advice is not None:
         yield found.advice.text

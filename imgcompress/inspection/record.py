@@ -28,7 +28,7 @@ class Inspection:
         score: SSIMULACRA2 against the original that nobody has, estimated from the pixels.
         likely_range: where that is in nine of ten cases.
         advice: what to do with it.
-        damage: what is wrong with the file.
+        damage: why it cannot be decoded.
         error: why the file could not be read at all.
     """
 
@@ -67,5 +67,18 @@ class Inspection:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All that speaks for something, damage first."""
-        return (*self.damage, *(self.history.findings if self.history else ()))
+        """All that speaks for something, with how sure it is."""
+        told = () if self.history is None else self.history.findings
+        earlier = () if self.earlier is None else (_finding(self.earlier),)
+        return (*self.damage, *told, *earlier)
+
+
+def _finding(earlier: EarlierCompression) -> Finding:
+    row, column = earlier.offset
+    where = (
+        "on the same grid" if (row, column) == (0, 0) else f"on a grid that began {row} down, {column} right"
+    )
+    steps = int((earlier.steps > 0).sum())
+    how = f"about libjpeg's quality {earlier.quality}" if earlier.quality else "by steps of no known quality"
+    text = f"DCT values gather on multiples of earlier steps ({steps} bands show theirs): JPEG {where}, {how}"
+    return Finding("earlier_compression", text, earlier.confidence)

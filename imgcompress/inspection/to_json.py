@@ -93,11 +93,12 @@ def _jpeg(structure: Structure) -> dict[str, Any]:
 
 def _past(history: History | None) -> dict[str, Any]:
     if history is None:
-        return {"quality": None, "encoders": []}
+        return {"quality": None, "encoders": [], "encoder_unknown": None}
     quality = history.quality
     return {
         "quality": None if quality is None else asdict(quality) | {"exact": quality.exact},
-        "encoders": [asdict(match) for match in history.encoders],
+        "encoders": [asdict(match) for match in history.families],
+        "encoder_unknown": round(history.unknown, 4),
     }
 
 

@@ -64,7 +64,8 @@ def test_the_advice_is_about_what_instant_really_saves(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (said,) = _lines(capsys, folder / "d.png", "--target", "ssimulacra2=80")
-    main(["recompress", str(folder / "d.png"), str(tmp_path), "--preset", "instant", "--target", "ssimulacra2=80"])
+    words = ["--preset", "instant", "--target", "ssimulacra2=80"]
+    assert main(["recompress", str(folder / "d.png"), str(tmp_path), *words]) == EXIT_OK
     capsys.readouterr()
     saved = 100 * (1 - (tmp_path / "d.jpg").stat().st_size / (folder / "d.png").stat().st_size)
     assert said["advice"]["savings"] == pytest.approx(saved, abs=0.1)
