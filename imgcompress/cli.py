@@ -165,36 +165,7 @@ def build_parser() -> ArgumentParser:
     recompress.add_argument("--sample", type=int, metavar="N", help="only N pictures drawn at random")
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
-    inspect = _Parser(
-        usage="imgcompress inspect [options] PATH...",
-        description="Describe pictures: what they are, how good they look, what has been done to them.",
-    )
-    inspect.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        default=SUPPRESS,
-        help="a picture, a folder, searched recursively, or a list of them (.txt)",
-    )
-    inspect.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
-    inspect.add_argument(
-        "--plot",
-        metavar="OUT.png",
-        help="of one JPEG: draw the histograms of its DCT values, where an earlier compression shows",
-    )
-    inspect.add_argument(
-        "--headers_only", action="store_true", help="read no more than the headers: no pixel is decoded"
-    )
-    inspect.add_argument(
-        "--signatures",
-        metavar="FILE.yaml",
-        nargs="+",
-        default=[],
-        help="more encoders to be recognized (docs/forensics.md)",
-    )
-    _add_files_of_settings(inspect)
-    inspect.add_class_arguments(Config)
-    commands.add_subcommand("inspect", inspect, help="describe pictures and what has been done to them")
+    commands.add_subcommand("inspect", _inspect_parser(), help="describe pictures and what was done to them")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -220,6 +191,39 @@ def build_parser() -> ArgumentParser:
     _add_files_of_settings(export)
     export.add_class_arguments(Config)
     commands.add_subcommand("export", export, help="write the perceptual model as a file for other programs")
+    return parser
+
+
+def _inspect_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress inspect [options] PATH...",
+        description="Describe pictures: what they are, how good they look, what has been done to them.",
+    )
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument(
+        "--plot",
+        metavar="OUT.png",
+        help="of one JPEG: draw the histograms of its DCT values, where an earlier compression shows",
+    )
+    parser.add_argument(
+        "--headers_only", action="store_true", help="read no more than the headers: no pixel is decoded"
+    )
+    parser.add_argument(
+        "--signatures",
+        metavar="FILE.yaml",
+        nargs="+",
+        default=[],
+        help="more encoders to be recognized (docs/forensics.md)",
+    )
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
     return parser
 
 
