@@ -81,7 +81,7 @@ def _nearest(steps: tuple[int, ...], preferred_quality: int, preferred_base: Bas
     least = float(distances.min())
     found = [names[place] for place in (distances == least).nonzero().flatten().tolist()]
     best = min(found, key=lambda name: (name[1] != preferred_base, abs(name[0] - preferred_quality)))
-    return TableQuality(*best, least)
+    return TableQuality(best[0], best[1], least)
 
 
 def table_quality(tables: Int[Tensor, "components 8 8"]) -> TablesQuality:

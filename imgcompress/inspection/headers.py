@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from imgcompress.errors import PictureError
+from imgcompress.faults import caught
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.history import read_history
 from imgcompress.forensics.read_structure import HEAD_BYTES, read_head
@@ -28,10 +29,10 @@ def inspect_headers(path: Path, signatures: Signatures) -> Inspection:
     name = str(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        is_jpeg = format_of(file.read(HEAD_BYTES)) == "jpeg"
+        is_jpeg = caught(format_of, file.read(HEAD_BYTES)) == "jpeg"
         file.seek(0)
         if is_jpeg:
-            return _of_jpeg(name, size, read_head(file), signatures)
+            return of_jpeg(name, size, read_head(file), signatures)
         data = file.read()
     try:
         return Inspection(name, size, probe(data))
@@ -39,7 +40,15 @@ def inspect_headers(path: Path, signatures: Signatures) -> Inspection:
         return Inspection(name, size, damage=(Finding("damage", str(error)),))
 
 
-def _of_jpeg(name: str, size: int, structure: Structure, signatures: Signatures) -> Inspection:
+def of_jpeg(name: str, size: int, structure: Structure, signatures: Signatures) -> Inspection:
+    """What a JPEG's segments alone tell.
+
+    Args:
+        name: of the file.
+        size: bytes.
+        structure: of the file or its head.
+        signatures: of encoders.
+    """
     frame = structure.frame
     width, height = (None, None) if frame is None else (frame.width, frame.height)
     return Inspection(

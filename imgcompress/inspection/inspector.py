@@ -15,7 +15,6 @@ from imgcompress.forensics.earlier_steps import EarlierCompression, aligned_earl
 from imgcompress.forensics.features import luma_of
 from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.histograms import band_histograms
-from imgcompress.forensics.history import read_history
 from imgcompress.forensics.psnr import PsnrEstimates, PsnrEstimator
 from imgcompress.forensics.read_structure import read_structure
 from imgcompress.forensics.score import load_score_model
@@ -27,6 +26,7 @@ from imgcompress.image.decoded import Probe
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
 from imgcompress.inspection.advice import Adviser
+from imgcompress.inspection.headers import of_jpeg
 from imgcompress.inspection.record import Inspection
 
 
@@ -92,12 +92,9 @@ class Inspector:
         return self._estimate_alone(found)
 
     def _segments(self, file: File) -> Inspection:
-        found = Inspection(file.name, len(file.data))
-        if format_of(file.data) != "jpeg":
-            return found
-        structure = read_structure(file.data)
-        history = read_history(structure, self._signatures)
-        return replace(found, structure=structure, history=history)
+        if caught(format_of, file.data) != "jpeg":
+            return Inspection(file.name, len(file.data))
+        return of_jpeg(file.name, len(file.data), read_structure(file.data), self._signatures)
 
     def _estimate_alone(self, found: Inspection) -> Inspection:
         """What the coefficients and the pixels of one picture tell."""

@@ -10,6 +10,8 @@ from imgcompress.formats.select import MEDIA_TYPES
 from imgcompress.image.picture import Metadata, Picture
 from imgcompress.inspection.record import Inspection
 
+_WORTH_NAMING = 0.01
+
 
 def to_json(found: Inspection) -> dict[str, Any]:
     """Values for JSON; ``null`` where nothing is known, as of pixels that were not read.
@@ -97,7 +99,16 @@ def _past(history: History | None) -> dict[str, Any]:
     quality = history.quality
     return {
         "quality": None if quality is None else asdict(quality) | {"exact": quality.exact},
-        "encoders": [asdict(match) for match in history.families],
+        "encoders": [
+            {
+                "family": match.family,
+                "title": match.title,
+                "confidence": round(match.confidence, 4),
+                "alike": match.alike,
+            }
+            for match in history.families
+            if match.confidence >= _WORTH_NAMING
+        ],
         "encoder_unknown": round(history.unknown, 4),
     }
 
