@@ -82,7 +82,7 @@ def camera(structure: Structure, exif: ExifFields | None, quality: TablesQuality
     """Whether a file that names a camera looks as cameras write them, or saved again since."""
     if exif is None or not (exif.make or exif.model):
         return None
-    name = " ".join(dict.fromkeys(word for word in (exif.make, exif.model) if word))
+    name = exif.model if exif.model.startswith(exif.make) else f"{exif.make} {exif.model}".strip()
     taken = f", taken {exif.taken}" if exif.taken else ""
     evidence = list(_camera_evidence(structure, exif, quality))
     fits = [text for speaks_for, text in evidence if speaks_for]

@@ -80,8 +80,8 @@ def _nearest(steps: tuple[int, ...], preferred_quality: int, preferred_base: Bas
     distances = (given / tables).log().square().mean(1).sqrt()
     least = float(distances.min())
     found = [names[place] for place in (distances == least).nonzero().flatten().tolist()]
-    best = min(found, key=lambda name: (name[1] != preferred_base, abs(name[0] - preferred_quality)))
-    return TableQuality(best[0], best[1], least)
+    quality, base = min(found, key=lambda name: (name[1] != preferred_base, abs(name[0] - preferred_quality)))
+    return TableQuality(quality, base, least)
 
 
 def table_quality(tables: Int[Tensor, "components 8 8"]) -> TablesQuality:
