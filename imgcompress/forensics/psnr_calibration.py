@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from imgcompress.forensics.band_errors import FileErrors, SpectrumPrior
+from imgcompress.forensics.dead_zone import TableKind
 from imgcompress.image.sampling import SAMPLINGS, Sampling
 from imgcompress.shapes import Float, Int
 
-FEATURES = 10
+FEATURES, LUMA_FEATURES = 10, 5
 _LEAST_DEVIATION = 0.02
 _SCALES = (0.02, 6.0)
 
@@ -88,17 +90,19 @@ def apply_calibration(
     evidence = errors.evidence - errors.evidence.amax(1, keepdim=True)
     of_zones = decibels(errors.error)
     own = errors.variance.sqrt() / errors.error * (10 / math.log(10))
+    # A product in place of indexing, whose gradient is slow.
+    chosen = one_hot(kinds, len(TableKind)).to(evidence.dtype)
     centers, scales = [], []
     for index in range(2):
-        logits = calibration.zone_logits[index][kinds] + calibration.log_temperature[index].exp() * evidence
+        logits = chosen @ calibration.zone_logits[index] + calibration.log_temperature[index].exp() * evidence
         share = logits.softmax(1)
         mean = (share * of_zones[..., index]).sum(1)
         apart = (of_zones[..., index] - mean[:, None]).square() + own[..., index].square()
         deviation = (share * apart).sum(1).sqrt().clamp_min(_LEAST_DEVIATION)
-        by_kind = (columns[:, :3] * calibration.by_kind[index][kinds]).sum(1)
+        by_kind = (columns[:, :3] * (chosen @ calibration.by_kind[index])).sum(1)
         centers.append(mean + columns @ calibration.weights[index] + by_kind)
         explained = torch.cat((columns, deviation.log()[:, None]), 1) @ calibration.scale[index]
-        scales.append((explained + calibration.scale_by_kind[index][kinds]).exp().clamp(*_SCALES))
+        scales.append((explained + chosen @ calibration.scale_by_kind[index]).exp().clamp(*_SCALES))
     return torch.stack(centers, 1), torch.stack(scales, 1)
 
 
