@@ -27,7 +27,6 @@ COVERAGE = 0.9
 
 def main() -> None:
     options = parse()
-    torch.manual_seed(0)
     whole = originals(options.folders, None, options.limit)
     rows = {name: spectra(whole, name) for name in PRIORS}
     priors = {name: fit_prior(row) for name, (row, _) in rows.items()}
@@ -43,6 +42,7 @@ def main() -> None:
             prior = fit_prior(row[torch.tensor([each not in fold for each in names])])
             held = [each for each in files if each.sample.subsampling == name and each.sample.name in fold]
             parts.append(seen(held, prior, name))
+            order += [each.sample for each in held]
     everything = joined(parts)
     calibration, tables = with_reach(fit_calibration(everything), everything, folds, order)
     save_fit(options.output, priors, calibration)
