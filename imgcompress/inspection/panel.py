@@ -46,8 +46,9 @@ def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
         yield "coding", _coding(found.structure)
     if found.psnr is not None:
         for name, estimate in (("RGB", found.psnr.rgb), ("luma", found.psnr.luma)):
-            interval = f"90 %: {estimate.low:.1f} to {estimate.high:.1f}"
-            yield f"PSNR ({name})", f"about {estimate.psnr:.1f} dB, {interval}"
+            sure = f"{estimate.low:.1f} to {estimate.high:.1f} in nine of ten cases"
+            since = "" if found.earlier is None else ", against what the last compression was given"
+            yield f"PSNR ({name})", f"about {estimate.psnr:.1f} dB, {sure}{since}"
     if found.score is not None:
         low, high = found.likely_range or (found.score, found.score)
         yield "score", f"SSIMULACRA2 about {found.score:.0f}, {low:.0f} to {high:.0f} in nine of ten cases"

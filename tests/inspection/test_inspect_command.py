@@ -81,9 +81,9 @@ def test_headers_alone_tell_quality_and_encoder(folder: Path, capsys: pytest.Cap
 
 def test_one_picture_gets_a_panel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folder / "b.jpg")]) == EXIT_OK
-    shown = capsys.readouterr().out
-    for word in ("600 x 400", "quality 92", "PSNR", "SSIMULACRA2", "advice"):
-        assert word in shown
+    shown = " ".join(word for word in capsys.readouterr().out.split() if word != "│")
+    for words in ("600 x 400", "libjpeg's of quality 92", "PSNR", "about libjpeg's quality 40", "advice"):
+        assert words in shown
 
 
 def test_many_pictures_get_a_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,5 +133,5 @@ def test_hostile_files_are_described_not_failed(
 ) -> None:
     files = [path for path in sorted((shared / "formats" / kind).rglob("*")) if path.is_file()]
     for headers in ([], ["--headers-only"]):
-        lines = _lines(capsys, shared / "formats" / kind, "--limits.max_megapixels", "20", *headers)
+        lines = _lines(capsys, shared / "formats" / kind, "--limits.max_megapixels", "0.5", *headers)
         assert len(lines) > 0.5 * len(files)
