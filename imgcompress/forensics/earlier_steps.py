@@ -43,7 +43,7 @@ class Confidence:
         return 1 / (1 + math.exp(-self.slope * (math.log1p(evidence) - self.middle)))
 
 
-ALIGNED_CONFIDENCE = Confidence(3.0, 2.5)
+ALIGNED_CONFIDENCE = Confidence(2.58, 2.12)
 """Fitted on crops of Kodak and camera photographs by ``scripts/double_compression PHOTOS/kodak PHOTOS/camera
 --crop 384x256 --limit 4 --calibrate``."""
 

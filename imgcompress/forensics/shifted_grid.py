@@ -13,7 +13,7 @@ from imgcompress.shapes import Float, Int
 SPREADS = (0.4, 1.0, 2.5)
 """Standard deviations of what happened to the values since: rounding alone, or a later compression on another
 grid, whose error is spread over all bands of this one."""
-PIXELS_CONFIDENCE = Confidence(3.0, 3.5)
+PIXELS_CONFIDENCE = Confidence(0.99, 3.37)
 """Fitted as ALIGNED_CONFIDENCE is, by the same command."""
 SEARCH_BLOCKS, FIT_BLOCKS = 4096, 16384
 """Blocks that the offset is searched with, and that the steps are fitted to, at most."""
