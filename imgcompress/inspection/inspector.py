@@ -29,6 +29,9 @@ from imgcompress.inspection.advice import Adviser
 from imgcompress.inspection.headers import of_jpeg
 from imgcompress.inspection.record import Inspection
 
+_LEAST_SHIFTED = 0.97
+"""Less sure findings of another grid are false alarms too often: 5 of 52 single JPEGs (docs/forensics.md)."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -114,10 +117,13 @@ class Inspector:
         source = picture.jpeg
         if source is None:
             return earlier_in_pixels(luma)
-        if source.coefficients is None:
-            return earlier_in_pixels(luma, later_grid=True)
-        histograms = band_histograms(source.coefficients[0].to(self._device))
-        return aligned_earlier(histograms, source.tables[0]) or earlier_in_pixels(luma, later_grid=True)
+        if source.coefficients is not None:
+            histograms = band_histograms(source.coefficients[0].to(self._device))
+            aligned = aligned_earlier(histograms, source.tables[0])
+            if aligned is not None:
+                return aligned
+        shifted = earlier_in_pixels(luma, later_grid=True)
+        return shifted if shifted is not None and shifted.confidence >= _LEAST_SHIFTED else None
 
     def _estimate_psnr(self, picture: Picture) -> PsnrEstimates | None:
         return None if picture.jpeg is None else self._psnr.estimate_source(picture.jpeg)
