@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,33 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(
     assert "missing.jpg" in missing["file"]
     assert missing["error"]
     assert found["width"] == 600
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    for headers in ([], ["--headers-only"]):
+        assert main(["inspect", str(pipe), "--json", *headers]) == EXIT_SOME_FAILED
+        assert json.loads(capsys.readouterr().out)["error"] == "not a regular file"
+
+
+def test_a_link_to_a_picture_is_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(folder / "a.jpg")
+    assert main(["inspect", str(tmp_path), "--headers-only"]) == EXIT_OK
+
+
+def test_a_drawing_that_cannot_be_written_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(folder / "a.jpg"), "--plot", str(tmp_path)]) == EXIT_USAGE
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_drawing_does_not_replace_its_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "a.jpg").read_bytes()
+    assert main(["inspect", str(folder / "a.jpg"), "--plot", str(folder / "a.jpg")]) == EXIT_USAGE
+    assert "--plot" in capsys.readouterr().err
+    assert (folder / "a.jpg").read_bytes() == before
 
 
 def test_nothing_there_is_a_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
