@@ -74,7 +74,8 @@ def run(options: InspectOptions, config: Config) -> bool:
         for found in _inspections(chain(first, entries), options, config, signatures, pool):
             is_readable &= found.error is None
             if options.json:
-                print(json.dumps({"file": found.name, "error": found.error} | to_json(found)))  # noqa: T201
+                line = json.dumps({"file": found.name, "error": found.error} | to_json(found))
+                console.out(line, highlight=False)
             elif is_one:
                 show_panel(found, console)
             else:
