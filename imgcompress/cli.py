@@ -1,6 +1,7 @@
 """The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
 
 import json
+import os
 import re
 import signal
 import sys
@@ -218,9 +219,9 @@ def _inspect_parser() -> _Parser:
     parser.add_argument(
         "--signatures",
         metavar="FILE.yaml",
-        nargs="+",
+        action="append",
         default=[],
-        help="more encoders to be recognized (docs/forensics.md)",
+        help="more encoders to be recognized (docs/forensics.md); may be given several times",
     )
     _add_files_of_settings(parser)
     parser.add_class_arguments(Config)
@@ -341,7 +342,14 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
-    return EXIT_OK if run(asked, _of_class(Config, options)) else EXIT_SOME_FAILED
+    try:
+        all_read = run(asked, _of_class(Config, options))
+        sys.stdout.flush()
+    except OSError as error:
+        # Python would try to write the rest when it ends, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UsageError(f"the output cannot be written: {error.strerror}") from error
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
 def _print_any_name() -> None:

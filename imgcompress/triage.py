@@ -7,7 +7,9 @@ import torch
 from imgcompress.backends.attempt import Source
 from imgcompress.config import Config
 from imgcompress.errors import PictureError, Reason
+from imgcompress.faults import caught
 from imgcompress.forensics.crushed import find_crushing
+from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.score import ScoreModel, load_score_model
 from imgcompress.forensics.score_pictures import score_pictures
 from imgcompress.image.picture import Picture
@@ -68,7 +70,6 @@ class Triage:
             reason = Reason.SEVERAL_PICTURES if several else Reason.ANIMATED
             return PictureError(reason, f"the file holds {picture.frames} pictures")
         if self._spares_crushed and picture.jpeg is not None:
-            crushing = find_crushing(picture.jpeg)
-            if crushing is not None:
-                return PictureError(Reason.CRUSHED, crushing.text)
+            crushing = caught(find_crushing, picture.jpeg)
+            return PictureError(Reason.CRUSHED, crushing.text) if isinstance(crushing, Finding) else crushing
         return None

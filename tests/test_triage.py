@@ -10,6 +10,7 @@ from skimage import data
 from imgcompress.compressor import Compressor, Source
 from imgcompress.config import Config, LoopConfig
 from imgcompress.errors import Reason, UsageError
+from imgcompress.forensics.crushed import find_crushing
 from imgcompress.image.read import read_picture
 from imgcompress.records import Status
 
@@ -64,6 +65,17 @@ def test_a_limit_of_bytes_goes_before_sparing_it() -> None:
 @pytest.mark.parametrize("qualities", [(90,), (60, 92)])
 def test_others_are_compressed_as_ever(qualities: tuple[int, ...]) -> None:
     assert _outcome(_jpeg(data.coffee(), *qualities), quality=30).status is Status.RECOMPRESSED
+
+
+@pytest.mark.parametrize("quality", [50, 75, 92])
+def test_drawn_patterns_are_not_taken_for_crushed_pictures(quality: int) -> None:
+    y, x = np.mgrid[:256, :256]
+    chessboard = ((x // 5 + y // 5) % 2 * 255).astype(np.uint8)
+    waves = (127 + 100 * np.sin(x * np.pi / 8)).astype(np.uint8)
+    for drawn in (chessboard, waves, data.checkerboard()):
+        jpeg = read_picture(_jpeg(drawn, quality)).jpeg
+        assert jpeg is not None
+        assert find_crushing(jpeg) is None
 
 
 def test_pictures_below_a_score_are_left_alone() -> None:

@@ -8,12 +8,17 @@ from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.histograms import MOST, band_histograms
 from imgcompress.forensics.table_quality import table_quality
 from imgcompress.image.picture import JpegSource
+from imgcompress.quantization.tables import ijg_tables
 from imgcompress.shapes import Int
 
 CRUSHED_QUALITY = 27
 """Of libjpeg: the highest whose tables are the standard's examples times 1.8 or more, as the source document
 (section 3.3) has it of messengers; SSIMULACRA2 is about 40 there on photographs."""
 _SURE = 0.9
+_FEWEST_BANDS = 6
+"""That show a step, each that of one table. Drawn patterns (a chessboard, waves, a silhouette) have so few
+different values that they are multiples of something: there at most 3 bands showed steps that were all of one
+table; in photographs and text of quality 8 to 27 that were saved again 8 to 26 did."""
 
 _GAP_BANDS = (1, 8, 9)
 _GAP = (5, 14)
@@ -45,7 +50,7 @@ def find_crushing(source: JpegSource) -> Finding | None:
     )
     if earlier is None or earlier.quality is None or earlier.confidence < _SURE:
         return None
-    if earlier.quality > CRUSHED_QUALITY:
+    if earlier.quality > CRUSHED_QUALITY or not _is_one_table(earlier.steps, earlier.quality):
         return None
     text = f"it was crushed before it was saved anew: its values show libjpeg's quality {earlier.quality}"
     return Finding("earlier_compression", text, earlier.confidence)
@@ -59,3 +64,9 @@ def _has_gap(histograms: Int[Tensor, "64 2047"], table: Int[Tensor, "8 8"]) -> b
     beyond_nothing = magnitudes >= _GAP[0]
     in_gap = beyond_nothing & (magnitudes <= _GAP[1])
     return bool(counts[in_gap].sum() <= _MOST_IN_GAP * counts[beyond_nothing].sum())
+
+
+def _is_one_table(steps: Int[Tensor, "8 8"], quality: int) -> bool:
+    """Whether enough steps are known, and all are those of libjpeg's luma table."""
+    seen = steps > 0
+    return int(seen.sum()) >= _FEWEST_BANDS and bool((steps == ijg_tables(quality)[0])[seen].all())

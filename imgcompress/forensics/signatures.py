@@ -218,7 +218,7 @@ def read_family(path: Path) -> Family:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # such as of a date
         raise UsageError(f"{path}: cannot be read: {error}") from error
     return _Reader(path).family(content)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from imgcompress.config import Config
 from imgcompress.dataset.pipeline import map_ahead
-from imgcompress.dataset.sources import Listing
+from imgcompress.dataset.sources import Entry, Listing
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import caught
 from imgcompress.forensics.signatures import Signatures, load_signatures
@@ -61,40 +61,50 @@ def run(options: InspectOptions, config: Config) -> bool:
         UsageError: no pictures there, or options that cannot be carried out.
     """
     signatures = load_signatures(options.signatures)
-    listings = [Listing(path, None) for path in options.paths]
-    paths = (entry.source for entry in chain.from_iterable(listings))
-    first = list(islice(paths, 2))
+    entries = chain.from_iterable([Listing(path, None) for path in options.paths])
+    first = list(islice(entries, 2))
     is_one = len(first) == 1
-    if options.plot is not None and (options.headers_only or not is_one):
-        raise UsageError("--plot: it takes one picture, decoded")
+    if options.plot is not None:
+        if options.headers_only or not is_one:
+            raise UsageError("--plot: it takes one picture, decoded")
+        if options.plot.exists() and options.plot.samefile(first[0].source):
+            raise UsageError(f"--plot: {options.plot} is the picture itself")
     console, is_readable = Console(), True
     with ThreadPoolExecutor(config.threads, thread_name_prefix="inspect") as pool:
-        for found in _inspections(chain(first, paths), options, config, signatures, pool):
+        for found in _inspections(chain(first, entries), options, config, signatures, pool):
             is_readable &= found.error is None
             if options.json:
-                print(json.dumps({"file": found.name, "error": found.error} | to_json(found)))  # noqa: T201
+                line = json.dumps({"file": found.name, "error": found.error} | to_json(found))
+                console.out(line, highlight=False)
             elif is_one:
                 show_panel(found, console)
             else:
                 show_line(found, console)
             if options.plot is not None:
-                write_atomically(options.plot, plot(found))
+                _write(options.plot, plot(found))
     return is_readable
 
 
+def _write(path: Path, drawing: bytes) -> None:
+    try:
+        write_atomically(path, drawing)
+    except PictureError as error:
+        raise UsageError(f"--plot: {error}") from error
+
+
 def _inspections(
-    paths: Iterable[Path], options: InspectOptions, config: Config, signatures: Signatures, pool: Executor
+    entries: Iterable[Entry], options: InspectOptions, config: Config, signatures: Signatures, pool: Executor
 ) -> Iterator[Inspection]:
     """In the order of the files, a bounded number of them ahead."""
     ahead = 2 * config.threads
     if options.headers_only:
-        yield from map_ahead(pool, lambda path: _headers(path, signatures), paths, ahead)
+        yield from map_ahead(pool, lambda entry: _headers(entry, signatures), entries, ahead)
         return
     inspector = Inspector(config, signatures)
     most_megapixels = config.limits.in_flight_megapixels / 2
     window: list[File | Inspection] = []
     megapixels = 0.0
-    for file in map_ahead(pool, _read, paths, ahead):
+    for file in map_ahead(pool, _read, entries, ahead):
         size = _megapixels(file)
         if window and (len(window) == _MOST_FILES or megapixels + size > most_megapixels):
             yield from _looked_into(window, inspector, pool)
@@ -112,23 +122,30 @@ def _looked_into(
     return (next(found) if isinstance(file, File) else file for file in window)
 
 
-def _read(path: Path) -> File | Inspection:
+def _read(entry: Entry) -> File | Inspection:
     """A file's bytes, or an inspection that says why there are none."""
     try:
-        return File(str(path), path.read_bytes())
+        return File(str(entry.source), _readable(entry).read_bytes())
     except OSError as error:
-        return _unreadable(path, error)
+        return _unreadable(entry, error)
 
 
-def _headers(path: Path, signatures: Signatures) -> Inspection:
+def _headers(entry: Entry, signatures: Signatures) -> Inspection:
     try:
-        return inspect_headers(path, signatures)
+        return inspect_headers(_readable(entry), signatures)
     except OSError as error:
-        return _unreadable(path, error)
+        return _unreadable(entry, error)
 
 
-def _unreadable(path: Path, error: OSError) -> Inspection:
-    return Inspection(str(path), error=error.strerror or str(error))
+def _readable(entry: Entry) -> Path:
+    """Reading a pipe or a device may never end. A link is in the way of writing only."""
+    if entry.problem is not None and not entry.source.is_file():
+        raise OSError(entry.problem)
+    return entry.source
+
+
+def _unreadable(entry: Entry, error: OSError) -> Inspection:
+    return Inspection(str(entry.source), error=error.strerror or str(error))
 
 
 def _megapixels(file: File | Inspection) -> float:

@@ -86,8 +86,9 @@ class Inspector:
 
     def _look(self, file: File) -> Inspection:
         """All that is found out about one file alone. Runs in the pool."""
-        found = self._segments(file)
+        found = Inspection(file.name, len(file.data))
         try:
+            found = self._segments(file)
             found = replace(found, probe=probe(file.data))
             found = replace(found, picture=read_picture(file.data, self._config.limits.max_megapixels))
         except Exception as error:  # a fault with one picture must not end the run

@@ -15,22 +15,26 @@ def show_panel(found: Inspection, console: Console) -> None:
     """Prints all that is known of one file."""
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(found):
-        facts.add_row(Text(name, style="bold"), Text(value))
+        facts.add_row(Text(name, style="bold"), Text(_shown(value)))
     parts: list[Table | Text] = [facts]
     if found.findings:
         evidence = Table.grid(padding=(0, 2))
         evidence.add_row(Text("evidence", style="bold"), Text("sure"))
         for finding in found.findings:
             sure = Text(f"{100 * finding.confidence:.0f} %", justify="right")
-            evidence.add_row(Text(finding.about), sure, Text(finding.text))
+            evidence.add_row(Text(finding.about), sure, Text(_shown(finding.text)))
         parts += [Text(), evidence]
-    console.print(Panel(Group(*parts), title=Text(found.name), title_align="left"))
+    console.print(Panel(Group(*parts), title=Text(_shown(found.name)), title_align="left"))
 
 
 def show_line(found: Inspection, console: Console) -> None:
     """Prints the gist of one file."""
-    line = "  ".join((found.name, *_gist(found)))
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.out("  ".join(map(_shown, (found.name, *_gist(found)))), highlight=False)
+
+
+def _shown(text: str) -> str:
+    """Names, comments and EXIF are anybody's: what is no printable character must not reach the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
@@ -90,7 +94,8 @@ def _gist(found: Inspection) -> Iterator[str]:
         yield found.error
         return
     if found.probe is not None:
-        yield f"{found.probe.format} {found.probe.width}x{found.probe.height}"
+        size = "" if found.probe.width is None else f" {found.probe.width}x{found.probe.height}"
+        yield f"{found.probe.format}{size}"
     yield f"{found.size:,} bytes"
     if found.history is not None and found.history.quality is not None:
         luma = found.history.quality.luma

@@ -145,7 +145,7 @@ def test_a_wrong_file_and_its_key_are_named(tmp_path: Path, key: str, value: obj
         load_signatures([path])
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"- 1", b""])
+@pytest.mark.parametrize("content", [b"a: [", b"\xff\xfe\x00", b"- 1", b"", b"2020-99-99", b"[" * 5000])
 def test_a_file_that_is_no_mapping_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)

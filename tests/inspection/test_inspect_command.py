@@ -1,5 +1,8 @@
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +122,73 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_go_on(
     assert "missing.jpg" in missing["file"]
     assert missing["error"]
     assert found["width"] == 600
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    for headers in ([], ["--headers-only"]):
+        assert main(["inspect", str(pipe), "--json", *headers]) == EXIT_SOME_FAILED
+        assert json.loads(capsys.readouterr().out)["error"] == "not a regular file"
+
+
+def test_a_link_to_a_picture_is_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(folder / "a.jpg")
+    assert main(["inspect", str(tmp_path), "--headers-only"]) == EXIT_OK
+
+
+def test_a_drawing_that_cannot_be_written_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(folder / "a.jpg"), "--plot", str(tmp_path)]) == EXIT_USAGE
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_drawing_does_not_replace_its_picture(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "a.jpg").read_bytes()
+    assert main(["inspect", str(folder / "a.jpg"), "--plot", str(folder / "a.jpg")]) == EXIT_USAGE
+    assert "--plot" in capsys.readouterr().err
+    assert (folder / "a.jpg").read_bytes() == before
+
+
+def test_names_and_comments_cannot_command_the_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        target = tmp_path / f":heart:\x1b[31m\n{number}[bold].jpg"
+        Image.open(folder / "a.jpg").save(target, comment=b"\x1b]0;mine\x07")
+    for paths in ([tmp_path], [target]):
+        assert main(["inspect", *map(str, paths), "--headers-only"]) == EXIT_OK
+        shown = capsys.readouterr().out
+        assert "\x1b" not in shown
+        assert r":heart:\x1b[" in shown
+
+
+def test_a_file_of_unknown_size_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff")
+    assert main(["inspect", str(tmp_path), "--headers-only"]) == EXIT_OK
+    assert "None" not in capsys.readouterr().out
+
+
+def test_signatures_may_stand_before_the_pictures(folder: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "family: mine\ntitle: Mine\nsignatures: [{name: a, version: b, command: c, facts: {jfif: [x]}}]"
+    )
+    words = ["--signatures", str(mine), "--signatures", str(mine), str(folder / "a.jpg"), "--headers-only"]
+    assert main(["inspect", *words]) == EXIT_OK
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_full_disk_is_said(folder: Path) -> None:
+    words = [sys.executable, "-m", "imgcompress", "inspect", str(folder), "--headers-only", "--json"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(words, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ended.returncode == EXIT_USAGE
+    assert "cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "Exception" not in ended.stderr
 
 
 def test_nothing_there_is_a_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
