@@ -52,7 +52,7 @@ class Triage:
         for index, score in zip(taken, scores, strict=True):
             if isinstance(score, PictureError):
                 found[index] = score
-            elif score < least:
+            elif score is not None and score < least:
                 message = f"its quality is estimated at SSIMULACRA2 {score:.0f}, below {least:g}"
                 found[index] = PictureError(Reason.BELOW_SCORE, message)
         return found

@@ -43,8 +43,9 @@ def read_history(structure: Structure, signatures: Signatures) -> History:
     """
     tables = structure.tables
     quality = None if tables is None else table_quality(tables)
-    families = signatures.rank(structure)
-    unknown = max(0.0, 1 - sum(match.confidence for match in families))
+    # Without frame and tables there is nothing to tell an encoder by.
+    families = signatures.rank(structure) if tables is not None else ()
+    unknown = max(0.0, 1 - sum((match.confidence for match in families), 0.0))
     exif = structure.exif_fields
     thumbnail = _thumbnail_tables(exif)
     findings = [
@@ -108,7 +109,7 @@ def _encoder_findings(families: tuple[Match, ...], unknown: float) -> Iterator[F
         if match.differs:
             text += f"; {', '.join(match.differs)} do not"
         yield Finding("encoder", f"{text}.", match.confidence)
-    if unknown >= _WORTH_NAMING:
+    if families and unknown >= _WORTH_NAMING:
         yield Finding("encoder", "An encoder that the store of signatures does not know.", unknown)
 
 

@@ -10,10 +10,13 @@ from imgcompress.faults import as_picture_error
 from imgcompress.forensics.score import ScoreModel
 from imgcompress.image.picture import Picture
 
+LEAST_SIDE = 64
+"""Smaller pictures get no score: there is too little to go by, and they would all get about the same."""
+
 
 def score_pictures(
     model: ScoreModel, pictures: Sequence[Picture], batch_megapixels: float
-) -> list[float | PictureError]:
+) -> list[float | PictureError | None]:
     """Estimates each picture's SSIMULACRA2 against its unknown original; alpha is not looked at.
 
     Args:
@@ -22,7 +25,7 @@ def score_pictures(
         batch_megapixels: as many as hold no more than this.
 
     Returns:
-        The estimates in order, or what went wrong.
+        The estimates in order, or what went wrong; None for pictures too small to tell.
     """
     scores: dict[int, float | PictureError] = {}
     for batch in _batches(pictures, batch_megapixels):
@@ -32,12 +35,14 @@ def score_pictures(
             scores |= dict(zip(batch, found, strict=True))
         except Exception as error:  # a fault with one picture must not end the run
             scores |= dict.fromkeys(batch, as_picture_error(error))
-    return [scores[index] for index in range(len(pictures))]
+    return [scores.get(index) for index in range(len(pictures))]
 
 
 def _batches(pictures: Sequence[Picture], most_megapixels: float) -> Iterator[list[int]]:
     groups: dict[object, list[int]] = defaultdict(list)
     for index, picture in enumerate(pictures):
+        if min(picture.height, picture.width) < LEAST_SIDE:
+            continue
         groups[picture.pixels.shape, picture.pixels.dtype].append(index)
     for group in groups.values():
         first = pictures[group[0]]

@@ -17,6 +17,8 @@ PIXELS_CONFIDENCE = Confidence(0.99, 3.37)
 """Fitted as ALIGNED_CONFIDENCE is, by the same command."""
 SEARCH_BLOCKS, FIT_BLOCKS = 4096, 16384
 """Blocks that the offset is searched with, and that the steps are fitted to, at most."""
+FEWEST_BANDS = 6
+"""Bands whose steps must show: drawn lines and patterns show a few, as they hold few different values."""
 _SEARCH_BANDS = BANDS[:14]
 _SEARCH_STEPS = range(3, 41)
 
@@ -33,12 +35,14 @@ def earlier_in_pixels(
             multiples of the file's own steps and so theirs too, up to a factor.
 
     Returns:
-        The earlier compression; None where it is less likely than none.
+        The earlier compression; None where it is less likely than none, or fewer than six bands show steps.
     """
     found = fit_pixels(luma, later_grid=later_grid)
     if found is None:
         return None
     offset, fit = found
+    if int((fit.steps > 0).sum()) < FEWEST_BANDS:
+        return None
     confidence = PIXELS_CONFIDENCE.of(fit.evidence)
     if confidence < 0.5:
         return None

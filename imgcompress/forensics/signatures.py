@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -200,12 +200,6 @@ def load_signatures(extra: Iterable[Path] = ()) -> Signatures:
             )
         families[family.name] = family
     return Signatures(tuple(families.values()))
-
-
-@cache
-def default_signatures() -> Signatures:
-    """The store that comes with the package, read once."""
-    return load_signatures()
 
 
 def read_family(path: Path) -> Family:

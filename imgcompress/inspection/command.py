@@ -67,6 +67,8 @@ def run(options: InspectOptions, config: Config) -> bool:
     if options.plot is not None:
         if options.headers_only or not is_one:
             raise UsageError("--plot: it takes one picture, decoded")
+        if options.plot.exists() and not options.plot.is_file():
+            raise UsageError(f"--plot: {options.plot} is no file, and cannot be written")
         if options.plot.exists() and options.plot.samefile(first[0].source):
             raise UsageError(f"--plot: {options.plot} is the picture itself")
     console, is_readable = Console(), True

@@ -21,9 +21,10 @@ from imgcompress.forensics.score import load_score_model
 from imgcompress.forensics.score_pictures import score_pictures
 from imgcompress.forensics.shifted_grid import earlier_in_pixels
 from imgcompress.forensics.signatures import Signatures
+from imgcompress.forensics.table_quality import table_quality
 from imgcompress.image.containers import format_of
 from imgcompress.image.decoded import Probe
-from imgcompress.image.picture import Picture
+from imgcompress.image.picture import JpegSource, Picture
 from imgcompress.image.read import probe, read_picture
 from imgcompress.inspection.advice import Adviser
 from imgcompress.inspection.headers import of_jpeg
@@ -124,7 +125,7 @@ class Inspector:
             if aligned is not None:
                 return aligned
         shifted = earlier_in_pixels(luma, later_grid=True)
-        return shifted if shifted is not None and shifted.confidence >= _LEAST_SHIFTED else None
+        return shifted if shifted is not None and _is_believed(shifted, source) else None
 
     def _estimate_psnr(self, picture: Picture) -> PsnrEstimates | None:
         return None if picture.jpeg is None else self._psnr.estimate_source(picture.jpeg)
@@ -138,7 +139,7 @@ class Inspector:
         }
         scores = score_pictures(self._model, [*pictures.values()], self._config.limits.batch_megapixels)
         for index, score in zip(pictures, scores, strict=True):
-            if not isinstance(score, PictureError):
+            if isinstance(score, float):
                 low, high = self._model.likely_range(torch.tensor([score]))[0].tolist()
                 looked[index] = replace(looked[index], score=score, likely_range=(low, high))
         sources = {
@@ -150,3 +151,10 @@ class Inspector:
         for index, each in zip(sources, advice, strict=True):
             looked[index] = replace(looked[index], advice=each)
         return looked
+
+
+def _is_believed(shifted: EarlierCompression, source: JpegSource) -> bool:
+    """Whether a finding of another grid is sure enough, and of steps that the later ones left visible."""
+    if shifted.quality is None or shifted.confidence < _LEAST_SHIFTED:
+        return False
+    return shifted.quality < table_quality(source.tables).luma.quality

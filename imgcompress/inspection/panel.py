@@ -15,7 +15,7 @@ def show_panel(found: Inspection, console: Console) -> None:
     """Prints all that is known of one file."""
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(found):
-        facts.add_row(Text(name, style="bold"), Text(_shown(value)))
+        facts.add_row(Text(name, style="bold"), Text(_shown(value), overflow="fold"))
     parts: list[Table | Text] = [facts]
     if found.findings:
         evidence = Table.grid(padding=(0, 2))
@@ -24,7 +24,7 @@ def show_panel(found: Inspection, console: Console) -> None:
             sure = Text(f"{100 * finding.confidence:.0f} %", justify="right")
             evidence.add_row(Text(finding.about), sure, Text(_shown(finding.text)))
         parts += [Text(), evidence]
-    console.print(Panel(Group(*parts), title=Text(_shown(found.name)), title_align="left"))
+    console.print(Panel(Group(*parts)))
 
 
 def show_line(found: Inspection, console: Console) -> None:
@@ -39,6 +39,7 @@ def _shown(text: str) -> str:
 
 def _facts(found: Inspection) -> Iterator[tuple[str, str]]:
     """Names and values, those that are known."""
+    yield "file", found.name
     if found.error is not None:
         yield "not read", found.error
     if found.probe is not None:

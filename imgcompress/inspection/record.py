@@ -79,6 +79,10 @@ def _finding(earlier: EarlierCompression) -> Finding:
         "on the same grid" if (row, column) == (0, 0) else f"on a grid that began {row} down, {column} right"
     )
     steps = int((earlier.steps > 0).sum())
-    how = f"about libjpeg's quality {earlier.quality}" if earlier.quality else "by steps of no known quality"
+    how = (
+        f"nearest to libjpeg's quality {earlier.quality}"
+        if earlier.quality
+        else "by steps of no known quality"
+    )
     text = f"DCT values gather on multiples of earlier steps ({steps} bands show theirs): JPEG {where}, {how}"
     return Finding("earlier_compression", text, earlier.confidence)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from imgcompress.forensics.history import History, read_history
 from imgcompress.forensics.read_structure import read_structure
-from imgcompress.forensics.signatures import default_signatures
+from imgcompress.forensics.signatures import load_signatures
 from imgcompress.image.jpeg_markers import EXIF_NAME, segment
 
 
@@ -21,7 +21,7 @@ def save(image: Image.Image, **options: object) -> bytes:
 
 
 def told(data: bytes) -> History:
-    return read_history(read_structure(data), default_signatures())
+    return read_history(read_structure(data), load_signatures())
 
 
 def texts(history: History, about: str) -> str:

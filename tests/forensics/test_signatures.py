@@ -12,7 +12,7 @@ from PIL import Image
 from imgcompress.errors import UsageError
 from imgcompress.forensics.read_structure import read_head, read_structure
 from imgcompress.forensics.signature_facts import facts_of
-from imgcompress.forensics.signatures import Signatures, default_signatures, load_signatures, read_family
+from imgcompress.forensics.signatures import Signatures, load_signatures, read_family
 from imgcompress.image.jpeg_markers import segment
 
 
@@ -29,7 +29,7 @@ def pixels(photo: torch.Tensor) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def store() -> Signatures:
-    return default_signatures()
+    return load_signatures()
 
 
 @pytest.mark.parametrize("quality", [15, 50, 77, 96])

@@ -85,7 +85,13 @@ def test_headers_alone_tell_quality_and_encoder(folder: Path, capsys: pytest.Cap
 def test_one_picture_gets_a_panel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(folder / "b.jpg")]) == EXIT_OK
     shown = " ".join(word for word in capsys.readouterr().out.split() if word != "│")
-    for words in ("600 x 400", "libjpeg's of quality 92", "PSNR", "about libjpeg's quality 40", "advice"):
+    for words in (
+        "600 x 400",
+        "libjpeg's of quality 92",
+        "PSNR",
+        "nearest to libjpeg's quality 40",
+        "advice",
+    ):
         assert words in shown
 
 
@@ -159,7 +165,7 @@ def test_names_and_comments_cannot_command_the_terminal(
         Image.open(folder / "a.jpg").save(target, comment=b"\x1b]0;mine\x07")
     for paths in ([tmp_path], [target]):
         assert main(["inspect", *map(str, paths), "--headers-only"]) == EXIT_OK
-        shown = capsys.readouterr().out
+        shown = "".join(capsys.readouterr().out.replace("│", "").split())
         assert "\x1b" not in shown
         assert r":heart:\x1b[" in shown
 
