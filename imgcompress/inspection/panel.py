@@ -21,7 +21,7 @@ def show_panel(found: Inspection, console: Console) -> None:
         evidence = Table.grid(padding=(0, 2))
         evidence.add_row(Text("evidence", style="bold"), Text("sure"))
         for finding in found.findings:
-            sure = Text(f"{100 * finding.confidence:.0f} %", justify="right")
+            sure = Text(_percent(finding.confidence), justify="right")
             evidence.add_row(Text(finding.about), sure, Text(_shown(finding.text)))
         parts += [Text(), evidence]
     console.print(Panel(Group(*parts)))
@@ -89,6 +89,11 @@ def _coding(structure: Structure) -> str:
     return ", ".join(words)
 
 
+def _percent(confidence: float) -> str:
+    """Only what is certain is 100 %."""
+    return f"{100 if confidence == 1 else min(99, round(100 * confidence))} %"
+
+
 def _gist(found: Inspection) -> Iterator[str]:
     """A few words, the most telling ones."""
     if found.error is not None:
@@ -106,7 +111,7 @@ def _gist(found: Inspection) -> Iterator[str]:
     if found.score is not None:
         yield f"score {found.score:.0f}"
     if found.earlier is not None:
-        yield f"compressed before ({100 * found.earlier.confidence:.0f} %)"
+        yield f"compressed before ({_percent(found.earlier.confidence)})"
     damage = next((finding for finding in found.findings if finding.about == "damage"), None)
     if damage is not None:
         yield f"damaged: {damage.text}"
