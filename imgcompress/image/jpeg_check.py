@@ -33,7 +33,7 @@ def _check_plausible(header: JpegHeader) -> None:
     one bit in a progressive DC scan, and next to nothing in a progressive AC scan.
     """
     for scan in header.scans:
-        bits_a_block = 2 if not header.progressive else 1 if scan.first == 0 else 0
+        bits_a_block = 2 if not header.progressive else 1 if scan.header.first == 0 else 0
         if 8 * (scan.end - scan.start) < bits_a_block * header.scan_blocks(scan):
             raise _missing("picture data is missing: the file is too small for the size it claims")
     if header.progressive:
@@ -46,8 +46,8 @@ def _check_all_bits_sent(header: JpegHeader) -> None:
     low = [[not_sent] * 64 for _ in header.components]
     for scan in header.scans:
         for component in scan.components:
-            for index in range(scan.first, min(scan.last, 63) + 1):
-                low[component][index] = scan.low
+            for index in range(scan.header.first, min(scan.header.last, 63) + 1):
+                low[component][index] = scan.header.low
     if any(any(bits) for bits in low):
         raise _missing("picture data is missing: the last scans of a progressive file are not there")
 

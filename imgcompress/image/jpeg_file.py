@@ -38,6 +38,7 @@ from imgcompress.image.jpeg_markers import (
 from imgcompress.image.jpeg_payloads import (
     Component,
     FrameHeader,
+    ScanHeader,
     is_rgb,
     read_frame,
     read_quantization,
@@ -61,23 +62,13 @@ class Scan:
 
     Attributes:
         components: indices into the frame's components, in the scan's order.
-        dc_tables: the DC Huffman table of each.
-        ac_tables: the AC Huffman table of each.
-        first: first zigzag index of the band.
-        last: last zigzag index of the band.
-        high: bit position of the previous scan of this band (0 if there was none).
-        low: bit position of this scan.
+        header: its band and bits.
         start: offset of the first entropy-coded byte.
         end: offset after the last one.
     """
 
     components: tuple[int, ...]
-    dc_tables: tuple[int, ...]
-    ac_tables: tuple[int, ...]
-    first: int
-    last: int
-    high: int
-    low: int
+    header: ScanHeader
     start: int
     end: int
 
@@ -232,19 +223,7 @@ class _Reader:
             # A table may be redefined between scans; decoders use the one of the component's first scan.
             self.latched.setdefault(index, self.quantization[table])
         self.segments.append((SOS, payload))
-        self.scans.append(
-            Scan(
-                indices,
-                scan.dc_tables,
-                scan.ac_tables,
-                scan.first,
-                scan.last,
-                scan.high,
-                scan.low,
-                start,
-                end,
-            )
-        )
+        self.scans.append(Scan(indices, scan, start, end))
 
     def header(self, end: int) -> JpegHeader:
         if self.frame is None:

@@ -73,8 +73,6 @@ class ScanHeader:
 
     Attributes:
         identifiers: of the components, in the scan's order.
-        dc_tables: the DC Huffman table of each.
-        ac_tables: the AC Huffman table of each.
         first: first zigzag index of the band.
         last: last zigzag index of the band.
         high: bit position of the previous scan of this band (0 if there was none).
@@ -82,8 +80,6 @@ class ScanHeader:
     """
 
     identifiers: tuple[int, ...]
-    dc_tables: tuple[int, ...]
-    ac_tables: tuple[int, ...]
     first: int
     last: int
     high: int
@@ -137,17 +133,8 @@ def read_scan(payload: bytes) -> ScanHeader:
     if not payload or not 1 <= payload[0] <= 4 or len(payload) < 4 + 2 * payload[0]:
         raise _damaged("a scan header has a wrong length")
     count = payload[0]
-    tables = payload[2 : 2 + 2 * count : 2]
     first, last, bits = payload[1 + 2 * count : 4 + 2 * count]
-    return ScanHeader(
-        tuple(payload[1 : 1 + 2 * count : 2]),
-        tuple(each >> 4 for each in tables),
-        tuple(each & 15 for each in tables),
-        first,
-        last,
-        bits >> 4,
-        bits & 15,
-    )
+    return ScanHeader(tuple(payload[1 : 1 + 2 * count : 2]), first, last, bits >> 4, bits & 15)
 
 
 def is_rgb(components: Sequence[Component], *, jfif: bool, adobe_transform: int | None) -> bool:
