@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from double_trials import ALIGNED, APART, CROP, OWN, PIXELS, SHIFTED, Trial, as_it_is, trials
+from make_pairs import PHOTOS
 from PIL import Image
 from rd.encoders import installed_peers
 from rd.options import size
@@ -49,11 +50,10 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def paths(folders: Iterable[Path], limit: int | None) -> list[Path]:
-    suffixes = {*LOSSLESS, ".jpg", ".jpeg"}
     return [
         path
         for folder in folders
-        for path in sorted(p for p in folder.glob("*") if p.suffix.lower() in suffixes)[:limit]
+        for path in sorted(p for p in folder.glob("*") if p.suffix.lower() in PHOTOS)[:limit]
     ]
 
 

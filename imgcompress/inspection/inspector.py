@@ -115,15 +115,15 @@ class Inspector:
 
     def _earlier(self, picture: Picture) -> EarlierCompression | None:
         """On the same grid by the file's own values; else on any grid by the pixels."""
-        luma = luma_of(picture.pixels[None].to(self._device))[0]
         source = picture.jpeg
-        if source is None:
-            return earlier_in_pixels(luma)
-        if source.coefficients is not None:
+        if source is not None and source.coefficients is not None:
             histograms = band_histograms(source.coefficients[0].to(self._device))
             aligned = aligned_earlier(histograms, source.tables[0])
             if aligned is not None:
                 return aligned
+        luma = luma_of(picture.pixels[None].to(self._device))[0]
+        if source is None:
+            return earlier_in_pixels(luma)
         shifted = earlier_in_pixels(luma, later_grid=True)
         return shifted if shifted is not None and _is_believed(shifted, source) else None
 
