@@ -1,0 +1,1 @@
+"""Maps and pairs of pictures drawn for people."""

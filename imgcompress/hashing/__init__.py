@@ -1,0 +1,1 @@
+"""Perceptual hashes: pictures that look alike differ in few bits."""
