@@ -14,6 +14,9 @@ from skimage import data
 
 from imgcompress.cli import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, main
 
+Capture = pytest.CaptureFixture[str]
+Folders = tuple[Path, Path]
+
 
 @pytest.fixture(scope="module")
 def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,8 +26,8 @@ def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folders(tmp_path: Path, photo_file: Path) -> tuple[Path, Path]:
-    """References, and tests: good.png is equal, bad.png has one patch in another color, sub/jpeg is a JPEG."""
+def folders(tmp_path: Path, photo_file: Path) -> Folders:
+    """References, and tests: good.png is equal, bad.png has one patch in other colors, sub/jpeg is a JPEG."""
     reference, test = tmp_path / "reference", tmp_path / "test"
     for folder in (reference, test):
         (folder / "sub").mkdir(parents=True)
@@ -44,25 +47,25 @@ def patched(source: Path, target: Path) -> Path:
     return target
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+def run(capsys: Capture, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
     code = main(["compare", *map(str, arguments), "--json"])
     return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+def error(capsys: Capture, *arguments: str | Path) -> str:
     assert main(["compare", *map(str, arguments)]) == EXIT_USAGE
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
 
 
-def test_equal_files_pass_every_profile(photo_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_files_pass_every_profile(photo_file: Path, capsys: Capture) -> None:
     for profile in ("lossless", "visually-lossless", "high", "medium", "legacy"):
         code, [line] = run(capsys, photo_file, photo_file, "--profile", profile)
         assert (code, line["outcome"], line["failures"]) == (EXIT_OK, "passed", [])
 
 
-def test_folders(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders(folders: Folders, capsys: Capture) -> None:
     code, lines = run(capsys, *folders, "--metrics", "psnr,max_error,ms_ssim,phash")
     assert code == EXIT_SOME_FAILED
     bad, good, jpeg = lines
@@ -78,7 +81,7 @@ def test_folders(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str])
     assert (bad["width"], bad["height"]) == (320, 256)
 
 
-def test_lines_for_people(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_for_people(folders: Folders, capsys: Capture) -> None:
     (folders[1] / "extra\x1b[31m.png").write_bytes((folders[1] / "good.png").read_bytes())
     assert main(["compare", *map(str, folders)]) == EXIT_SOME_FAILED
     out = capsys.readouterr().out
@@ -87,7 +90,7 @@ def test_lines_for_people(folders: tuple[Path, Path], capsys: pytest.CaptureFixt
     assert out.splitlines()[-1] == "2 passed, 1 failed, 1 extra"
 
 
-def test_missing_and_extra(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_and_extra(folders: Folders, capsys: Capture) -> None:
     reference, test = folders
     (test / "good.png").rename(test / "new.png")
     code, lines = run(capsys, reference, test, "--threshold", "ssim=-1", "--allow-extra")
@@ -103,9 +106,7 @@ def test_missing_and_extra(folders: tuple[Path, Path], capsys: pytest.CaptureFix
     assert run(capsys, reference, test, "--threshold", "ssim=-1", "--allow-extra")[0] == EXIT_OK
 
 
-def test_thresholds_go_over_the_profile(
-    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_thresholds_go_over_the_profile(folders: Folders, capsys: Capture) -> None:
     loose = ("--threshold", "ssimulacra2=-1000", "--worst-window", "ssimulacra2=-1000")
     assert run(capsys, *folders, "--profile", "high", *loose)[0] == EXIT_OK
     code, lines = run(capsys, *folders, "--threshold", "max_error=0")
@@ -114,9 +115,7 @@ def test_thresholds_go_over_the_profile(
     assert list(lines[0]["scores"]) == ["max_error"]
 
 
-def test_what_is_ignored_is_not_compared(
-    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_ignored_is_not_compared(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     pair = [folder / "bad.png" for folder in folders]
     assert run(capsys, *pair, "--profile", "lossless", "--ignore", "128,64,32,32")[0] == EXIT_OK
     assert run(capsys, *pair, "--profile", "lossless", "--ignore", "128,64,31,32")[0] == EXIT_SOME_FAILED
@@ -126,7 +125,7 @@ def test_what_is_ignored_is_not_compared(
     assert run(capsys, *pair, "--profile", "lossless", "--mask", tmp_path / "mask.png")[0] == EXIT_OK
 
 
-def test_what_cannot_be_compared(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_compared(folders: Folders, capsys: Capture) -> None:
     reference, test = folders
     Image.new("RGB", (10, 20)).save(test / "good.png")
     whole = (test / "bad.png").read_bytes()
@@ -154,22 +153,18 @@ def test_what_cannot_be_compared(folders: tuple[Path, Path], capsys: pytest.Capt
         (["--device", "cuda"], "device: cuda was asked for"),
     ],
 )
-def test_wrong_usage(
-    photo_file: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage(photo_file: Path, options: list[str], message: str, capsys: Capture) -> None:
     if options[0] == "--device" and os.environ.get("REQUIRE_CUDA") == "1":
         pytest.skip("there is CUDA")
     assert message in error(capsys, photo_file, photo_file, *options)
 
 
-def test_files_that_are_not_there(
-    tmp_path: Path, photo_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_not_there(tmp_path: Path, photo_file: Path, capsys: Capture) -> None:
     assert "none.png: no such file" in error(capsys, photo_file, tmp_path / "none.png")
     assert "one is a folder" in error(capsys, photo_file, tmp_path)
 
 
-def test_junit(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_junit(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     report = tmp_path / "report.xml"
     assert run(capsys, *folders, "--junit", report)[0] == EXIT_SOME_FAILED
     suite = ElementTree.parse(report).getroot()[0]
@@ -177,21 +172,19 @@ def test_junit(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.Captur
 
 
 def test_github(
-    folders: tuple[Path, Path],
+    folders: Folders,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     assert main(["compare", *map(str, folders), "--github"]) == EXIT_SOME_FAILED
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("::error")]
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("::error")]
     assert "2 of 3 pictures passed" in summary.read_text()
 
 
-def test_update_accepts_what_did_not_pass(
-    folders: tuple[Path, Path], photo_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_update_accepts_what_did_not_pass(folders: Folders, photo_file: Path, capsys: Capture) -> None:
     reference, test = folders
     untouched = (reference / "sub/jpeg.png").stat()
     Image.fromarray(data.coffee()[:64, :64]).save(test / "new.png")
@@ -205,7 +198,7 @@ def test_update_accepts_what_did_not_pass(
 
 
 def test_update_takes_nothing_broken_and_deletes_nothing(
-    folders: tuple[Path, Path], photo_file: Path, capsys: pytest.CaptureFixture[str]
+    folders: Folders, photo_file: Path, capsys: Capture
 ) -> None:
     reference, test = folders
     (test / "bad.png").write_bytes(b"broken")
@@ -216,21 +209,19 @@ def test_update_takes_nothing_broken_and_deletes_nothing(
     assert "bad.png is not accepted" in capsys.readouterr().err
 
 
-def test_update_to_another_format(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_update_to_another_format(folders: Folders, capsys: Capture) -> None:
     reference, test = folders
     assert main(["compare", *map(str, folders), "--update", "--profile", "lossless"]) == EXIT_OK
     assert (reference / "sub/jpeg.jpg").read_bytes() == (test / "sub/jpeg.jpg").read_bytes()
     assert not (reference / "sub/jpeg.png").exists()
 
 
-def test_update_makes_the_first_references(
-    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_update_makes_the_first_references(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     assert main(["compare", str(tmp_path / "made"), str(folders[1]), "--update"]) == EXIT_OK
     assert run(capsys, tmp_path / "made", folders[1], "--profile", "lossless")[0] == EXIT_OK
 
 
-def test_alpha_counts_over_every_background(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_alpha_counts_over_every_background(tmp_path: Path, capsys: Capture) -> None:
     def save(name: str, gray: int, alpha: int) -> Path:
         pixels = np.full((64, 64, 4), gray, np.uint8)
         pixels[16:48, 16:48, 3] = alpha
@@ -244,9 +235,7 @@ def test_alpha_counts_over_every_background(tmp_path: Path, capsys: pytest.Captu
     assert line["notes"] == ["alpha: opaque in the reference, transparent in places in the test"]
 
 
-def test_names_that_are_no_utf_8(
-    tmp_path: Path, photo_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_that_are_no_utf_8(tmp_path: Path, photo_file: Path, capsys: Capture) -> None:
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:
         folder.mkdir()
@@ -257,7 +246,7 @@ def test_names_that_are_no_utf_8(
 
 
 def test_a_fault_with_one_pair_spares_the_others(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     from imgcompress.measure import Measure
 
