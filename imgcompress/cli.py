@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``imgcompress recompress``, ``inspect``, ``hash``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
+    has_presets = rest[:1] in (["recompress"], ["inspect"], ["hash"], ["serve"], ["export"])
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -167,6 +167,7 @@ def build_parser() -> ArgumentParser:
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
     commands.add_subcommand("inspect", _inspect_parser(), help="describe pictures and what was done to them")
+    commands.add_subcommand("hash", _hash_parser(), help="find pictures that look alike")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -200,13 +201,7 @@ def _inspect_parser() -> _Parser:
         usage="imgcompress inspect [options] PATH...",
         description="Describe pictures: what they are, how good they look, what has been done to them.",
     )
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        default=SUPPRESS,
-        help="a picture, a folder, searched recursively, or a list of them (.txt)",
-    )
+    _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
     parser.add_argument(
         "--plot",
@@ -226,6 +221,40 @@ def _inspect_parser() -> _Parser:
     _add_files_of_settings(parser)
     parser.add_class_arguments(Config)
     return parser
+
+
+def _hash_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress hash [options] PATH...",
+        description="Print perceptual hashes of pictures (luminance, color, quality), or the pairs that look alike.",
+    )
+    _add_paths(parser)
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument(
+        "--near",
+        type=int,
+        metavar="DISTANCE",
+        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with the "
+        "distances of luminance and color (31 finds copies)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="HASHES.jsonl",
+        help="look for the near ones among hashes that --json has printed, not among the pictures themselves",
+    )
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _add_paths(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
 
 
 def _add_files_of_settings(parser: ArgumentParser) -> None:
@@ -264,6 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands: dict[str, Callable[[Any], int]] = {
             "recompress": partial(_recompress, console=console),
             "inspect": _inspect,
+            "hash": _hash,
             "serve": _serve,
             "export": _export,
         }
@@ -334,7 +364,6 @@ def _recompress(options: Any, console: Console) -> int:
 def _inspect(options: Any) -> int:
     from imgcompress.inspection.command import InspectOptions, run
 
-    _print_any_name()
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
@@ -342,8 +371,22 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
+    return _printed(partial(run, asked, _of_class(Config, options)))
+
+
+def _hash(options: Any) -> int:
+    from imgcompress.comparison.hash_command import HashOptions, run
+
+    against = None if options.against is None else Path(options.against)
+    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
+    return _printed(partial(run, asked, _of_class(Config, options)))
+
+
+def _printed(run: Callable[[], bool]) -> int:
+    """The exit code of a command that prints to the standard output and says whether all could be read."""
+    _print_any_name()
     try:
-        all_read = run(asked, _of_class(Config, options))
+        all_read = run()
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
