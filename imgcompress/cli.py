@@ -226,7 +226,7 @@ def _inspect_parser() -> _Parser:
 def _hash_parser() -> _Parser:
     parser = _Parser(
         usage="imgcompress hash [options] PATH...",
-        description="Print perceptual hashes of pictures (luminance, color, quality), or the pairs that look alike.",
+        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
     )
     _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
@@ -234,8 +234,8 @@ def _hash_parser() -> _Parser:
         "--near",
         type=int,
         metavar="DISTANCE",
-        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with the "
-        "distances of luminance and color (31 finds copies)",
+        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with "
+        "their distances in luminance and color (31 finds copies)",
     )
     parser.add_argument(
         "--against",

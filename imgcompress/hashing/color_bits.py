@@ -1,10 +1,11 @@
 """The color hash: 512 bits that tell how red, green, blue and yellow each sixteenth of a picture is.
 
 The planes are Cb and Cr (blue against yellow, red against green) as means of 4 x 4 cells. Each cell of a
-plane has 8 thresholds on either side of gray: as many bits of a side are set as thresholds are passed, so that
-the distance of two hashes counts the thresholds between them. The thresholds are a geometric series: where
-there is much color, a change must be larger to count. The cells have different members of it: an even shift of
-all colors sets a few bits more, not one in each cell at once. None is near gray, whose bits are all zero.
+plane has 8 thresholds on either side of gray: as many bits of a side are set as thresholds are passed, so
+that the distance of two hashes counts the thresholds between them. The thresholds are a geometric series:
+where there is much color, a change must be larger to count. The cells have different members of it: an even
+shift of all colors sets a few bits more, not one in each cell at once. None is near gray, whose bits are all
+zero.
 """
 
 import torch
@@ -21,9 +22,10 @@ THRESHOLDS = 8
 COLOR_BITS = 2 * 2 * THRESHOLDS * CELLS**2
 
 _LEAST, _MOST = 2.0, 64.0
-"""Ends of the series of thresholds, in levels of 0..255 from gray. Chosen, like their number, among 4, 6 and 8
-thresholds from 1.25 to 3 and up to 24 to 96 levels, for copies and rotated hues to be far apart in the pictures
-of scripts/hash_table (Kodak, CLIC, cameras); a least of 1.25 was as good, but nearer to the noise of JPEGs."""
+"""Ends of the series of thresholds, in levels of 0..255 from gray. Chosen, like their number, among 4, 6 and
+8 thresholds from 1.25 to 3 and up to 24 to 96 levels, for copies and rotated hues to be far apart in the
+pictures of scripts/hash_table (Kodak, CLIC, cameras); a least of 1.25 was as good, but nearer to the noise
+of JPEGs."""
 
 _ORDER = ((0, 8, 2, 10), (12, 4, 14, 6), (3, 11, 1, 9), (15, 7, 13, 5))
 """Which cell has which member of the series: an ordered dither, so that neighbors differ much."""

@@ -41,9 +41,9 @@ def near_duplicates(
     """Pairs of hashes that few bits of luminance tell apart, whatever their colors.
 
     Of equal hashes only the first one is paired with others; each later one is paired with the first, so
-    that a thousand copies are no half million pairs. A hash of low quality is paired with equal ones only (all
-    bits and the quality); one without any bit of luminance, as of flat pictures, with none, as black and white
-    ones have it in common.
+    that a thousand copies are no half million pairs. A hash of low quality is paired with equal ones only
+    (all bits and the quality); one without any bit of luminance, as of flat pictures, with none, as black
+    and white ones have it in common.
 
     Args:
         hashes: to be searched among themselves, or in ``known``.

@@ -21,12 +21,13 @@ LUMA_MATCH = 31
 Source: PDQ's authors, by whom unrelated pictures are hardly ever nearer. scripts/hash_table checks it.
 """
 COLOR_MATCH = 18
-"""Bits of color that may differ between copies in the same colors: in the middle between the farthest of 1575
-copies (16) and the nearest picture whose hues are rotated by 30 degrees (21), of 34 photographs with more than
-hardly any color (scripts/hash_table; Kodak, CLIC, cameras)."""
+"""Bits of color that may differ between copies in the same colors: between the farthest copies (16) and the
+nearest picture with hues rotated by 30 degrees (21), of 34 photographs with more than hardly any color
+(scripts/hash_table; Kodak, CLIC, cameras)."""
 LEAST_QUALITY = 10
-"""Hashes of lower quality are of too little to tell pictures apart by. Crops of different photographs came nearer
-than 49 bits only below a quality of 1, and the hazy photograph that has the least has 22 (scripts/hash_table)."""
+"""Hashes of lower quality are made of too little to tell pictures apart by: crops of different photographs that
+match have qualities below 1, and the photograph with the lowest one has 22 (scripts/hash_table). PDQ's authors
+ask for 50 and more, which would leave that one out."""
 
 _LEAST_SIDE = 32
 """Pixels: 16 half waves need more than 16, and so they do in a copy of half the size."""
@@ -88,9 +89,8 @@ def hash_pictures(pictures: Sequence[Decoded], device: torch.device) -> list[Per
     if not pictures:
         return []
     small = torch.stack([thumbnail(picture, device) for picture in pictures])
-    return hash_thumbnails(
-        small, [(picture.pixels.shape[1], picture.pixels.shape[2]) for picture in pictures]
-    )
+    sizes = [(int(picture.pixels.shape[1]), int(picture.pixels.shape[2])) for picture in pictures]
+    return hash_thumbnails(small, sizes)
 
 
 def hash_batch(
@@ -153,7 +153,7 @@ def hash_distances(reference: Decoded, test: Decoded, device: torch.device) -> d
 def _packed(bits: Bool[Tensor, "batch bits"]) -> list[list[int]]:
     """Eight to a byte, the first one highest."""
     places = 2 ** torch.arange(7, -1, -1, device=bits.device)
-    packed: list[list[int]] = (bits.unflatten(1, (-1, 8)) * places).sum(2).tolist()
+    packed: list[list[int]] = (bits.reshape(len(bits), -1, 8) * places).sum(2).tolist()
     return packed
 
 
