@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``imgcompress recompress``, ``inspect``, ``hash``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
+    has_presets = rest[:1] in (["recompress"], ["inspect"], ["hash"], ["serve"], ["export"])
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -170,6 +170,7 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
     commands.add_subcommand("inspect", _inspect_parser(), help="describe pictures and what was done to them")
     commands.add_subcommand("compare", _compare_parser(), help="tell whether pictures are as good as others")
+    commands.add_subcommand("hash", _hash_parser(), help="find pictures that look alike")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -203,13 +204,7 @@ def _inspect_parser() -> _Parser:
         usage="imgcompress inspect [options] PATH...",
         description="Describe pictures: what they are, how good they look, what has been done to them.",
     )
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        default=SUPPRESS,
-        help="a picture, a folder, searched recursively, or a list of them (.txt)",
-    )
+    _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
     parser.add_argument(
         "--plot",
@@ -302,6 +297,40 @@ def _set_of_others(names: Collection[str]) -> set[str | int]:
     return {item.name for item in fields(Config) if item.name not in names}
 
 
+def _hash_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress hash [options] PATH...",
+        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
+    )
+    _add_paths(parser)
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument(
+        "--near",
+        type=int,
+        metavar="DISTANCE",
+        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with "
+        "their distances in luminance and color (31 finds copies)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="HASHES.jsonl",
+        help="look for the near ones among hashes that --json has printed, not among the pictures themselves",
+    )
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _add_paths(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
+
+
 def _add_files_of_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
@@ -339,6 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "recompress": partial(_recompress, console=console),
             "inspect": _inspect,
             "compare": partial(_compare, messages=console),
+            "hash": _hash,
             "serve": _serve,
             "export": _export,
         }
@@ -409,7 +439,6 @@ def _recompress(options: Any, console: Console) -> int:
 def _inspect(options: Any) -> int:
     from imgcompress.inspection.command import InspectOptions, run
 
-    _print_any_name()
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
@@ -417,8 +446,22 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
+    return _printed(partial(run, asked, _of_class(Config, options)))
+
+
+def _hash(options: Any) -> int:
+    from imgcompress.comparison.hash_command import HashOptions, run
+
+    against = None if options.against is None else Path(options.against)
+    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
+    return _printed(partial(run, asked, _of_class(Config, options)))
+
+
+def _printed(run: Callable[[], bool]) -> int:
+    """The exit code of a command that prints to the standard output and says whether all could be read."""
+    _print_any_name()
     try:
-        all_read = run(asked, _of_class(Config, options))
+        all_read = run()
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.

@@ -22,7 +22,7 @@ from imgcompress.comparison.junit import write_junit
 from imgcompress.comparison.lines import show_line, show_totals, to_json
 from imgcompress.comparison.opening import open_pair
 from imgcompress.comparison.pairing import Pair, new_pairs, pairs_of
-from imgcompress.comparison.printable import printable
+from imgcompress.dataset.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.update import accept
 from imgcompress.compressor import find_device

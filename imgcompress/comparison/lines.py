@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from imgcompress.comparison.criteria import METRICS
-from imgcompress.comparison.printable import printable
+from imgcompress.dataset.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 
 _STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.EXTRA: "yellow"}
