@@ -93,13 +93,13 @@ class ImageReferences:
         With ``--update-images`` a picture that is new or does not match becomes the reference.
 
         Args:
-            picture: a path, bytes, a Pillow image, a numpy array or a tensor, as ``assert_images_match`` has it.
+            picture: a path, bytes, a Pillow image, a numpy array or a tensor, as for ``assert_images_match``.
             name: tells the pictures of one test apart.
             profile: by which they must match, as for ``imgcompress compare``.
 
         Raises:
-            AssertionError: it does not match, or there is no reference. The picture, and where it differs, lie
-                in the folder for failures then.
+            AssertionError: it does not match, or there is no reference. The picture, and a map of where it
+                differs, are in the folder for failures then.
             UsageError: the test has checked this name before, or this is no picture.
             PictureError: a file cannot be read or written.
         """

@@ -16,9 +16,12 @@ from imgcompress.image.picture import Metadata, Picture
 from imgcompress.image.read import read_picture
 
 Given = str | PathLike[str] | bytes | Image.Image | NDArray[Any] | Tensor
-"""A path; a file's bytes; an image; samples: an array ``[height, width]`` or ``[height, width, channels]``, or a
-tensor ``[height, width]`` or ``[channels, height, width]``, of 1 (gray) to 4 (RGB, alpha) channels: uint8, uint16
-of 0..65535, or floating point of 0..1, which becomes uint16."""
+"""A path, a file's bytes, an image, or samples.
+
+Arrays are ``[height, width]`` or ``[height, width, channels]``, tensors ``[height, width]`` or
+``[channels, height, width]``; 1 (gray) to 4 (RGB and alpha) channels of uint8, of uint16 (0..65535), or of
+floating point (0..1), which becomes uint16.
+"""
 
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
 

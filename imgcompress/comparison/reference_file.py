@@ -26,4 +26,4 @@ def write_reference(path: Path, picture: Picture) -> None:
         raise PictureError(*picture.keep)
     shown = upright(picture)
     bare = replace(shown, metadata=Metadata(icc=shown.metadata.icc))
-    write_atomically(path, PngCodec().encode(bare, 100, "444", None))
+    write_atomically(path, PngCodec().encode(bare, 100.0, "444", None))
