@@ -5,7 +5,7 @@ Prints what each stage takes, its peak memory, bytes and scores, and appends the
 settings, files and device that was not worse itself: bytes in all, pictures without a result, or mean or
 worst score (by what it lacks to a perfect copy's). Seconds of another day say nothing here, so the entry's
 commit is checked out beside this one and both take turns, round by round: a stage is slower where the
-median of the paired ratios is above PERCENT and more pairs say "slower" than chance would (5 of 5, 8 of 9).
+median of the paired ratios is above PERCENT and more pairs say "slower" than chance would (7 of 7, 10 of 11).
 To accept what is worse, run once without --fail-if-worse. Settings are compared as they were asked for: a
 preset that changed is a change that shows.
 """
@@ -142,7 +142,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--format", choices=get_args(Format))
     parser.add_argument("--target", metavar="METRIC=VALUE")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (one batch more warms up)")
+    parser.add_argument("--repeats", type=int, default=7, help="rounds (one batch more warms up)")
     parser.add_argument("--history", type=Path, metavar="FILE.json", help="gets one entry more")
     parser.add_argument("--fail-if-worse", type=float, metavar="PERCENT", help="than the history's last")
     options = parser.parse_args(words)

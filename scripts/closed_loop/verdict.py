@@ -7,10 +7,10 @@ from math import comb
 
 from closed_loop.history import Entry, Score
 
-FEWEST_PAIRS = 5
-"""Below this no result of the sign test is rarer by chance than ``CHANCE``."""
-CHANCE = 1 / 32
-"""How often a stage that takes as long as before may be called slower: what five pairs out of five have."""
+FEWEST_PAIRS = 7
+"""With fewer no result of the sign test is as rare as ``CHANCE``."""
+CHANCE = 0.01
+"""How often a stage that takes as long as before may be called slower, however noisy the machine is."""
 
 
 @dataclass(frozen=True)

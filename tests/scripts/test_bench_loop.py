@@ -164,11 +164,11 @@ def test_only_entries_that_are_alike_and_not_worse_are_compared_with(tmp_path: P
 @pytest.mark.parametrize(
     ("new", "is_slower"),
     [
-        ([1.2, 1.2, 1.2, 1.2, 1.2], True),
-        ([1.04, 1.04, 1.04, 1.04, 1.04], False),  # slower for certain, but by less than the limit
-        ([1.2, 1.2, 1.2, 1.2, 0.9], False),  # one pair of five says otherwise: 6 in 32 by chance
-        ([1.2] * 8 + [0.9], True),  # one of nine: 10 in 512
-        ([0.8] * 5, False),
+        ([1.2] * 7, True),
+        ([1.04] * 7, False),  # slower for certain, but by less than the limit
+        ([1.2] * 6 + [0.9], False),  # one pair of seven says otherwise: 8 in 128 by chance
+        ([1.2] * 10 + [0.9], True),  # one of eleven: 12 in 2048
+        ([0.8] * 7, False),
     ],
 )
 def test_slower_is_what_the_pairs_agree_on(new: list[float], is_slower: bool) -> None:
