@@ -30,6 +30,8 @@ class Reason(StrEnum):
     # skipped
     EXISTS = "exists"
     DONE = "done"
+    # compared
+    SIZES_DIFFER = "sizes_differ"
     # failed: nothing written
     READ_ERROR = "read_error"
     DECODE_ERROR = "decode_error"

@@ -226,6 +226,30 @@ def map_ahead(
         yield result
 
 
+def windows_of(
+    items: Iterable[In], megapixels_of: Callable[[In], float], most_items: int, most_megapixels: float
+) -> Iterator[list[In]]:
+    """Cuts a stream into pieces that may be in memory at once; what is larger alone is a piece of its own.
+
+    Args:
+        items: in their order.
+        megapixels_of: what an item weighs.
+        most_items: in a piece.
+        most_megapixels: in a piece of several.
+    """
+    window: list[In] = []
+    megapixels = 0.0
+    for item in items:
+        size = megapixels_of(item)
+        if window and (len(window) == most_items or megapixels + size > most_megapixels):
+            yield window
+            window, megapixels = [], 0.0
+        window.append(item)
+        megapixels += size
+    if window:
+        yield window
+
+
 def _failure(error: PictureError, form: str | None) -> Outcome:
     return Outcome(Status.FAILED, error.reason, None, form, error=str(error))
 

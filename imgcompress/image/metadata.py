@@ -1,7 +1,5 @@
 """What travels beside the pixels: taken from each format, and dropped on request."""
 
-import contextlib
-import io
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Literal
@@ -12,6 +10,7 @@ from imgcompress.image import exif as exif_edit
 from imgcompress.image.bmp_file import BmpHeader
 from imgcompress.image.exif import ExifError, Ifd, TiffStructure, orientation_of, orientation_only
 from imgcompress.image.gif_file import GifFile
+from imgcompress.image.icc_profile import is_srgb
 from imgcompress.image.jpeg_file import JpegHeader, is_our_segment
 from imgcompress.image.jpeg_markers import (
     APP0,
@@ -332,7 +331,7 @@ def strip(metadata: Metadata, mode: StripMode) -> Metadata:
     """
     if mode == "all":
         exif = orientation_only(metadata.orientation) if metadata.orientation != 1 else None
-        icc = None if metadata.icc is None or _is_srgb(metadata.icc) else metadata.icc
+        icc = None if metadata.icc is None or is_srgb(metadata.icc) else metadata.icc
         return Metadata(exif=exif, icc=icc, orientation=metadata.orientation, density=metadata.density)
     exif = None if metadata.exif is None else drop_thumbnail(metadata.exif)
     if mode == "none":
@@ -407,26 +406,3 @@ def _drop_iptc_places(data: bytes) -> bytes | None:
             result += data[at : at + 5 + size]
         at += 5 + size
     return result
-
-
-def _is_srgb(profile: bytes) -> bool:
-    """Whether leaving a profile out changes no color by over one level of 255; also if it is unusable."""
-    import numpy as np
-    from PIL import Image, ImageCms
-
-    levels = np.linspace(0, 255, 9).round().astype(np.uint8)
-    grid: Any = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
-    if profile[16:20] == b"GRAY":
-        grid = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):
-        shown = ImageCms.profileToProfile(
-            Image.fromarray(grid),
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            outputMode="RGB",
-        )
-        assert shown is not None
-        meant = np.asarray(Image.fromarray(grid).convert("RGB"), dtype=np.int16)
-        return bool(np.abs(np.asarray(shown, dtype=np.int16) - meant).max() <= 1)
-    return True

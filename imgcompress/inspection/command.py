@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from imgcompress.config import Config
-from imgcompress.dataset.pipeline import map_ahead
+from imgcompress.dataset.pipeline import map_ahead, windows_of
 from imgcompress.dataset.sources import Entry, Listing
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import caught
@@ -104,16 +104,9 @@ def _inspections(
         return
     inspector = Inspector(config, signatures)
     most_megapixels = config.limits.in_flight_megapixels / 2
-    window: list[File | Inspection] = []
-    megapixels = 0.0
-    for file in map_ahead(pool, _read, entries, ahead):
-        size = _megapixels(file)
-        if window and (len(window) == _MOST_FILES or megapixels + size > most_megapixels):
-            yield from _looked_into(window, inspector, pool)
-            window, megapixels = [], 0.0
-        window.append(file)
-        megapixels += size
-    yield from _looked_into(window, inspector, pool)
+    files = map_ahead(pool, _read, entries, ahead)
+    for window in windows_of(files, _megapixels, _MOST_FILES, most_megapixels):
+        yield from _looked_into(window, inspector, pool)
 
 
 def _looked_into(

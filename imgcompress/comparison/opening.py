@@ -1,0 +1,48 @@
+"""From pairs of files to pairs of pictures."""
+
+from pathlib import Path
+
+from imgcompress.comparison.common_space import as_seen
+from imgcompress.comparison.comparer import Opened
+from imgcompress.comparison.exclusions import Exclusions
+from imgcompress.comparison.pairing import Pair
+from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.errors import PictureError, Reason
+from imgcompress.faults import caught
+from imgcompress.image.picture import Picture
+from imgcompress.image.read import read_picture
+
+
+def open_pair(pair: Pair, exclusions: Exclusions) -> Opened | Compared:
+    """Reads both files of a pair; threads may call this at once.
+
+    Args:
+        pair: the files.
+        exclusions: what is not compared.
+
+    Returns:
+        What is to be measured, or how the comparison ended before that.
+    """
+    opened = caught(_opened, pair, exclusions)
+    if isinstance(opened, PictureError):
+        return Compared(pair.name, Outcome.ERROR, pair.reference, pair.test, error=str(opened))
+    return opened
+
+
+def _opened(pair: Pair, exclusions: Exclusions) -> Opened | Compared:
+    if pair.problem is not None:
+        raise PictureError(Reason.READ_ERROR, pair.problem)
+    if pair.reference is None or pair.test is None:
+        outcome = Outcome.EXTRA if pair.reference is None else Outcome.MISSING
+        return Compared(pair.name, outcome, pair.reference, pair.test)
+    seen = as_seen(_read(pair.reference, "reference"), _read(pair.test, "test"))
+    return Opened(pair, seen._replace(test=exclusions.apply(seen.reference, seen.test)))
+
+
+def _read(path: Path, role: str) -> Picture:
+    try:
+        return read_picture(path.read_bytes())
+    except OSError as error:
+        raise PictureError(Reason.READ_ERROR, f"{role}: {path}: {error.strerror}") from error
+    except PictureError as error:
+        raise PictureError(error.reason, f"{role}: {path}: {error}") from error
