@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``recompress``, ``inspect``, ``ledger``, ``verify``, ``serve``, ``export``."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
+    has_presets = rest[:1] in (["recompress"], ["inspect"], ["verify"], ["serve"], ["export"])
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -176,6 +176,7 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    commands.add_subcommand("verify", _verify_parser(), help="look at what a past run has left")
     serve = _Parser(
         usage="imgcompress serve [options]", description="Compress, compare and describe pictures over HTTP."
     )
@@ -228,6 +229,24 @@ def _inspect_parser() -> _Parser:
     return parser
 
 
+def _verify_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress verify [options] REPORT.jsonl|LEDGER",
+        description="Open and measure every output of a past run again, and say which are missing, altered, "
+        "unreadable or below target.",
+    )
+    parser.add_argument(
+        "past",
+        metavar="REPORT.jsonl|LEDGER",
+        default=SUPPRESS,
+        help="a report of recompress; or a destination, its state folder or its ledger",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object an output")
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
 def _add_files_of_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
@@ -264,6 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands: dict[str, Callable[[Any], int]] = {
             "recompress": partial(_recompress, console=console),
             "inspect": _inspect,
+            "verify": partial(_verify, console=console),
             "serve": _serve,
             "export": _export,
         }
@@ -334,7 +354,6 @@ def _recompress(options: Any, console: Console) -> int:
 def _inspect(options: Any) -> int:
     from imgcompress.inspection.command import InspectOptions, run
 
-    _print_any_name()
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
@@ -342,14 +361,30 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
-    try:
+    with _printing():
         all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _verify(options: Any, console: Console) -> int:
+    from imgcompress.dataset.verify_command import VerifyOptions, run
+
+    with _printing():
+        all_well = run(VerifyOptions(Path(options.past), options.json), _of_class(Config, options), console)
+    return EXIT_OK if all_well else EXIT_SOME_FAILED
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Within it findings are printed, whatever the names are and whoever reads them."""
+    _print_any_name()
+    try:
+        yield
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UsageError(f"the output cannot be written: {error.strerror}") from error
-    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
 def _print_any_name() -> None:
