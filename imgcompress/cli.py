@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``hash``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``recompress``, ``inspect``, ``compare``, ``hash``, ``verify``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import os
@@ -68,7 +68,8 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["hash"], ["serve"], ["export"])
+    with_presets = ("recompress", "inspect", "hash", "verify", "serve", "export")
+    has_presets = bool(rest) and rest[0] in with_presets
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -180,6 +181,7 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    commands.add_subcommand("verify", _verify_parser(), help="look at what a past run has left")
     serve = _Parser(
         usage="imgcompress serve [options]", description="Compress, compare and describe pictures over HTTP."
     )
@@ -321,6 +323,24 @@ def _hash_parser() -> _Parser:
     return parser
 
 
+def _verify_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress verify [options] REPORT.jsonl|LEDGER",
+        description="Open and measure every output of a past run again, and say which are missing, altered, "
+        "unreadable or below target.",
+    )
+    parser.add_argument(
+        "past",
+        metavar="REPORT.jsonl|LEDGER",
+        default=SUPPRESS,
+        help="a report of recompress; or a destination, its state folder or its ledger",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object an output")
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
 def _add_paths(parser: ArgumentParser) -> None:
     parser.add_argument(
         "paths",
@@ -369,6 +389,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "inspect": _inspect,
             "compare": partial(_compare, messages=console),
             "hash": _hash,
+            "verify": partial(_verify, console=console),
             "serve": _serve,
             "export": _export,
         }
@@ -446,7 +467,9 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
-    return _printed(partial(run, asked, _of_class(Config, options)))
+    with _printing():
+        all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
 def _hash(options: Any) -> int:
@@ -454,20 +477,30 @@ def _hash(options: Any) -> int:
 
     against = None if options.against is None else Path(options.against)
     asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
-    return _printed(partial(run, asked, _of_class(Config, options)))
+    with _printing():
+        all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
-def _printed(run: Callable[[], bool]) -> int:
-    """The exit code of a command that prints to the standard output and says whether all could be read."""
+def _verify(options: Any, console: Console) -> int:
+    from imgcompress.dataset.verify_command import VerifyOptions, run
+
+    with _printing():
+        all_well = run(VerifyOptions(Path(options.past), options.json), _of_class(Config, options), console)
+    return EXIT_OK if all_well else EXIT_SOME_FAILED
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Within it findings are printed, whatever the names are and whoever reads them."""
     _print_any_name()
     try:
-        all_read = run()
+        yield
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UsageError(f"the output cannot be written: {error.strerror}") from error
-    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
 def _compare(options: Any, messages: Console) -> int:
@@ -476,7 +509,6 @@ def _compare(options: Any, messages: Console) -> int:
     from imgcompress.comparison.exclusions import Exclusions, parse_rectangle, read_mask
     from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
 
-    _print_any_name()
     given = [parse_criterion(text, "--threshold") for text in options.threshold]
     given += [parse_criterion(text, "--worst-window", in_windows=True) for text in options.worst_window]
     profile = options.profile or (None if given else DEFAULT_PROFILE)
@@ -497,7 +529,9 @@ def _compare(options: Any, messages: Console) -> int:
         options.update,
         options.allow_extra,
     )
-    return run(asked, Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS}), messages)
+    config = Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS})
+    with _printing():
+        return run(asked, config, messages)
 
 
 def _path(text: str | None) -> Path | None:
