@@ -6,7 +6,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml
 
 from imgcompress.comparison.junit import write_junit
-from imgcompress.comparison.printable import printable
+from imgcompress.dataset.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.errors import UsageError
 
