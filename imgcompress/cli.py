@@ -1,11 +1,11 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``recompress``, ``inspect``, ``compare``, ``hash``, ``verify``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Settings = TypeVar("Settings", Config, ServeOptions)
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+COMPARE_SETTINGS = ("device", "jobs", "limits", "perception")
+"""Of the settings of a run those that a comparison has."""
 SHORT_FOR = {"--perceptual_weights": "--perception.weights", "--no_mark": "--mark=false"}
 
 
@@ -66,7 +68,8 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
+    with_presets = ("recompress", "inspect", "hash", "verify", "serve", "export")
+    has_presets = bool(rest) and rest[0] in with_presets
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -167,6 +170,8 @@ def build_parser() -> ArgumentParser:
     recompress.add_class_arguments(Config)
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
     commands.add_subcommand("inspect", _inspect_parser(), help="describe pictures and what was done to them")
+    commands.add_subcommand("compare", _compare_parser(), help="tell whether pictures are as good as others")
+    commands.add_subcommand("hash", _hash_parser(), help="find pictures that look alike")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -176,6 +181,7 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    commands.add_subcommand("verify", _verify_parser(), help="look at what a past run has left")
     serve = _Parser(
         usage="imgcompress serve [options]", description="Compress, compare and describe pictures over HTTP."
     )
@@ -200,13 +206,7 @@ def _inspect_parser() -> _Parser:
         usage="imgcompress inspect [options] PATH...",
         description="Describe pictures: what they are, how good they look, what has been done to them.",
     )
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        default=SUPPRESS,
-        help="a picture, a folder, searched recursively, or a list of them (.txt)",
-    )
+    _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
     parser.add_argument(
         "--plot",
@@ -226,6 +226,129 @@ def _inspect_parser() -> _Parser:
     _add_files_of_settings(parser)
     parser.add_class_arguments(Config)
     return parser
+
+
+def _compare_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress compare [options] REFERENCE TEST",
+        description="Tell whether a picture, or every one of a folder, is as good as its reference, "
+        "and where it is not.",
+    )
+    parser.add_argument("reference", metavar="REFERENCE", default=SUPPRESS, help="a picture or a folder")
+    parser.add_argument(
+        "test", metavar="TEST", default=SUPPRESS, help="what is compared with it, the same kind"
+    )
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="lossless, visually-lossless, high, medium, legacy, or a .yaml file: what must be fulfilled "
+        "(default: high, unless thresholds are given)",
+    )
+    parser.add_argument(
+        "--threshold",
+        metavar="METRIC=VALUE",
+        action="append",
+        default=[],
+        help="what the whole picture must reach; goes over the profile; may be given several times",
+    )
+    parser.add_argument(
+        "--worst_window",
+        metavar="METRIC=VALUE",
+        action="append",
+        default=[],
+        help="the same of every window of 64x64 pixels",
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="NAMES",
+        default="",
+        help="what is measured beside that, with commas between: ssimulacra2, vgg, ssim, ms_ssim, psnr, "
+        "max_error, phash, phash_color",
+    )
+    parser.add_argument(
+        "--ignore",
+        metavar="X,Y,WIDTH,HEIGHT",
+        action="append",
+        default=[],
+        help="a rectangle of the upright picture that is not compared; may be given several times",
+    )
+    parser.add_argument("--mask", metavar="PNG", help="a picture: what is black in it is not compared")
+    parser.add_argument(
+        "--heatmap",
+        metavar="OUT.png",
+        help="draw where and how much the pictures differ; of two folders: the folder for the drawings",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument("--junit", metavar="FILE.xml", help="write the results as JUnit XML")
+    parser.add_argument("--html", metavar="FILE.html", help="write a page that shows what did not pass")
+    parser.add_argument(
+        "--github", action="store_true", help="print annotations and a summary for GitHub's workflows"
+    )
+    parser.add_argument(
+        "--update", action="store_true", help="make what did not pass, or is new, the reference from now on"
+    )
+    parser.add_argument(
+        "--allow_extra", action="store_true", help="pictures without a reference are no failures"
+    )
+    parser.add_argument("--config", action="config", help="a YAML file with any of the options below")
+    parser.add_class_arguments(Config, skip=_set_of_others(COMPARE_SETTINGS))
+    return parser
+
+
+def _set_of_others(names: Collection[str]) -> set[str | int]:
+    return {item.name for item in fields(Config) if item.name not in names}
+
+
+def _hash_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress hash [options] PATH...",
+        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
+    )
+    _add_paths(parser)
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument(
+        "--near",
+        type=int,
+        metavar="DISTANCE",
+        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with "
+        "their distances in luminance and color (31 finds copies)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="HASHES.jsonl",
+        help="look for the near ones among hashes that --json has printed, not among the pictures themselves",
+    )
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _verify_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress verify [options] REPORT.jsonl|LEDGER",
+        description="Open and measure every output of a past run again, and say which are missing, altered, "
+        "unreadable or below target.",
+    )
+    parser.add_argument(
+        "past",
+        metavar="REPORT.jsonl|LEDGER",
+        default=SUPPRESS,
+        help="a report of recompress; or a destination, its state folder or its ledger",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object an output")
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _add_paths(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
 
 
 def _add_files_of_settings(parser: ArgumentParser) -> None:
@@ -264,6 +387,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         commands: dict[str, Callable[[Any], int]] = {
             "recompress": partial(_recompress, console=console),
             "inspect": _inspect,
+            "compare": partial(_compare, messages=console),
+            "hash": _hash,
+            "verify": partial(_verify, console=console),
             "serve": _serve,
             "export": _export,
         }
@@ -334,7 +460,6 @@ def _recompress(options: Any, console: Console) -> int:
 def _inspect(options: Any) -> int:
     from imgcompress.inspection.command import InspectOptions, run
 
-    _print_any_name()
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
@@ -342,14 +467,75 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
-    try:
+    with _printing():
         all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _hash(options: Any) -> int:
+    from imgcompress.comparison.hash_command import HashOptions, run
+
+    against = None if options.against is None else Path(options.against)
+    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
+    with _printing():
+        all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _verify(options: Any, console: Console) -> int:
+    from imgcompress.dataset.verify_command import VerifyOptions, run
+
+    with _printing():
+        all_well = run(VerifyOptions(Path(options.past), options.json), _of_class(Config, options), console)
+    return EXIT_OK if all_well else EXIT_SOME_FAILED
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Within it findings are printed, whatever the names are and whoever reads them."""
+    _print_any_name()
+    try:
+        yield
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UsageError(f"the output cannot be written: {error.strerror}") from error
-    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _compare(options: Any, messages: Console) -> int:
+    from imgcompress.comparison.command import CompareOptions, run
+    from imgcompress.comparison.criteria import merged, metric_named, parse_criterion
+    from imgcompress.comparison.exclusions import Exclusions, parse_rectangle, read_mask
+    from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
+
+    given = [parse_criterion(text, "--threshold") for text in options.threshold]
+    given += [parse_criterion(text, "--worst-window", in_windows=True) for text in options.worst_window]
+    profile = options.profile or (None if given else DEFAULT_PROFILE)
+    asked = CompareOptions(
+        Path(options.reference),
+        Path(options.test),
+        merged((*(() if profile is None else load_profile(profile)), *given)),
+        tuple(metric_named(name.strip(), "--metrics").name for name in options.metrics.split(",") if name),
+        Exclusions(
+            tuple(map(parse_rectangle, options.ignore)),
+            None if options.mask is None else read_mask(Path(options.mask)),
+        ),
+        _path(options.heatmap),
+        options.json,
+        _path(options.junit),
+        _path(options.html),
+        options.github,
+        options.update,
+        options.allow_extra,
+    )
+    config = Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS})
+    with _printing():
+        return run(asked, config, messages)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _print_any_name() -> None:

@@ -427,6 +427,8 @@ def refuse_nulls(settings: object) -> None:
 
 def _refuse_nulls(settings: object, kind: Any, prefix: str) -> None:
     for item in fields(kind):
+        if not hasattr(settings, item.name):  # a command that has only some of the settings
+            continue
         key, value = prefix + item.name, getattr(settings, item.name)
         if is_dataclass(item.type):
             _require(hasattr(value, "__dict__"), key, value, "a section with keys of its own")

@@ -1,17 +1,20 @@
 """``imgcompress compare``: pairs of files in, verdicts out, in the order of their names."""
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from imgcompress.comparison.annotations import annotate
+from imgcompress.comparison.annotations import append_summary, commands
+from imgcompress.comparison.common_space import Seen
 from imgcompress.comparison.comparer import Comparer, Opened
 from imgcompress.comparison.criteria import Criterion
 from imgcompress.comparison.exclusions import Exclusions
@@ -24,7 +27,7 @@ from imgcompress.comparison.update import accept
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
 from imgcompress.dataset.pipeline import map_ahead, windows_of
-from imgcompress.errors import UsageError
+from imgcompress.dataset.printable import printable
 
 _MOST_PAIRS = 16
 """Measured at once, at most."""
@@ -75,26 +78,76 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
     Raises:
         UsageError: nothing to compare, or options that cannot be carried out.
     """
-    pairs = _pairs(options)
-    comparer = Comparer(config, find_device(config.device), options.criteria, metrics=options.metrics)
-    console, started, results = Console(), time.perf_counter(), []
-    name_width = max(len(pair.name) for pair in pairs)
-    with (
-        ThreadPoolExecutor(config.threads, thread_name_prefix="compare") as pool,
-        Progress(console=messages, transient=True) as progress,
-    ):
-        for compared, opened in progress.track(_compared(pairs, options, comparer, config, pool), len(pairs)):
+    pairs, started = _pairs(options), time.perf_counter()
+    console = Console()
+    results = []
+    name_width = max(len(printable(pair.name)) for pair in pairs)
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(console=messages, transient=True))
+        task = progress.add_task("compare", total=len(pairs))
+        for compared, opened in _compared(pairs, options, config):
             results.append(compared)
             if options.json:
                 console.out(json.dumps(to_json(compared)), highlight=False)
             else:
                 show_line(compared, name_width, console)
+            progress.advance(task)
     if not options.json:
         show_totals(results, console)
     if options.junit is not None:
         write_junit(options.junit, results, time.perf_counter() - started)
     if options.github:
-        ...
+        for line in commands(results, os.environ):
+            messages.out(line, highlight=False)
+        append_summary(results, os.environ)
     if options.update:
         return _update(results, options.reference, messages)
     return _exit_code(results)
+
+
+def _pairs(options: CompareOptions) -> list[Pair]:
+    if options.update and options.test.is_dir() and not _has_files(options.reference):
+        return new_pairs(options.test)
+    return pairs_of(options.reference, options.test)
+
+
+def _has_files(path: Path) -> bool:
+    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+
+
+def _compared(
+    pairs: Iterable[Pair], options: CompareOptions, config: Config
+) -> Iterator[tuple[Compared, Seen | None]]:
+    """Each pair's end, and what was seen of it, in order; a bounded number of pictures is in memory."""
+    comparer = Comparer(config, find_device(config.device), options.criteria, metrics=options.metrics)
+    with ThreadPoolExecutor(config.threads, thread_name_prefix="compare") as pool:
+        read = partial(open_pair, exclusions=options.exclusions, limits=config.limits)
+        opened = map_ahead(pool, read, pairs, 2 * config.threads)
+        most_megapixels = config.limits.in_flight_megapixels / 2
+        for window in windows_of(opened, _megapixels, _MOST_PAIRS, most_megapixels):
+            measured = iter(comparer.compare([item for item in window if isinstance(item, Opened)]))
+            for item in window:
+                if isinstance(item, Opened):
+                    yield next(measured), item.seen
+                elif item.outcome is Outcome.EXTRA and options.allow_extra:
+                    yield replace(item, outcome=Outcome.PASSED, notes=("there is no reference",)), None
+                else:
+                    yield item, None
+
+
+def _megapixels(item: Opened | Compared) -> float:
+    """Of both pictures."""
+    return 2e-6 * item.seen.reference.pixels[0].numel() if isinstance(item, Opened) else 0.0
+
+
+def _exit_code(results: Sequence[Compared]) -> int:
+    outcomes = {compared.outcome for compared in results}
+    return 2 if Outcome.ERROR in outcomes else int(outcomes != {Outcome.PASSED})
+
+
+def _update(results: Sequence[Compared], reference: Path, messages: Console) -> int:
+    accepted = accept(results, reference)
+    for name, problem in accepted.items():
+        told = "is the new reference" if problem is None else f"is not accepted: {problem}"
+        messages.print(f"{printable(name)} {told}", markup=False, highlight=False, soft_wrap=True)
+    return int(any(problem is not None for problem in accepted.values()))

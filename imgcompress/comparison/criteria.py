@@ -39,14 +39,14 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("ssimulacra2", -1000, 100, has_windows=True),
-        Metric("vgg", 0, 100, lower_is_better=True, has_windows=True, digits=4),
-        Metric("ssim", -1, 1, has_windows=True, digits=4),
-        Metric("ms_ssim", 0, 1, digits=4),
-        Metric("psnr", 0, 100, has_windows=True),
-        Metric("max_error", 0, 255, lower_is_better=True),
-        Metric("phash", 0, 256, lower_is_better=True, digits=0),
-        Metric("phash_color", 0, 256, lower_is_better=True, digits=0),
+        Metric("ssimulacra2", -1000.0, 100.0, has_windows=True),
+        Metric("vgg", 0.0, 100.0, lower_is_better=True, has_windows=True, digits=4),
+        Metric("ssim", -1.0, 1.0, has_windows=True, digits=4),
+        Metric("ms_ssim", 0.0, 1.0, digits=4),
+        Metric("psnr", 0.0, 100.0, has_windows=True),
+        Metric("max_error", 0.0, 255.0, lower_is_better=True),
+        Metric("phash", 0.0, 256.0, lower_is_better=True, digits=0),
+        Metric("phash_color", 0.0, 256.0, lower_is_better=True, digits=0),
     )
 }
 

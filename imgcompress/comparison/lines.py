@@ -11,6 +11,7 @@ from rich.text import Text
 
 from imgcompress.comparison.criteria import METRICS
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.printable import printable
 
 _STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.EXTRA: "yellow"}
 _WIDEST_NAME = 60
@@ -20,7 +21,7 @@ def show_line(compared: Compared, name_width: int, console: Console) -> None:
     """Prints a pair: how it ended, its scores, and below that what is to be said about it."""
     width = min(name_width, _WIDEST_NAME)
     line = Text(f"{compared.outcome:<8}", style=_STYLES.get(compared.outcome, "red"))
-    line.append(f"{compared.name:<{width}}", style="default")
+    line.append(f"{printable(compared.name):<{width}}", style="default")
     for name, value in compared.scores.items():
         line.append(f"  {name} ", style="dim").append(METRICS[name].text(value), style="default")
     _print(line, console)
@@ -28,11 +29,11 @@ def show_line(compared: Compared, name_width: int, console: Console) -> None:
         places = ", ".join(f"{METRICS[name].text(w.value)} at ({w.x}, {w.y})" for w in windows)
         _print(Text(f"        worst windows by {name}: {places}", style="dim"), console)
     for failure in compared.failures:
-        _print(Text(f"        {failure}", style="red"), console)
+        _print(Text(f"        {printable(failure)}", style="red"), console)
     if compared.error is not None:
-        _print(Text(f"        {compared.error}", style="red"), console)
+        _print(Text(f"        {printable(compared.error)}", style="red"), console)
     for note in compared.notes:
-        _print(Text(f"        {note}"), console)
+        _print(Text(f"        {printable(note)}"), console)
 
 
 def show_totals(results: Iterable[Compared], console: Console) -> None:

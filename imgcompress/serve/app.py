@@ -114,10 +114,9 @@ class _Routes:
             if len(files) != 2:
                 message = "expected multipart/form-data with the files 'reference' and 'test'"
                 raise RequestError(400, "bad_request", message)
-            scores = await while_connected(request, self._service.compare(*files))
-        return JSONResponse(
-            {"scores": {name: value if isfinite(value) else None for name, value in scores.items()}}
-        )
+            answer = await while_connected(request, self._service.compare(*files))
+        scores = {name: value if isfinite(value) else None for name, value in answer.scores.items()}
+        return JSONResponse({"scores": scores, "notes": answer.notes})
 
     async def inspect(self, request: Request) -> Response:
         with self._memory.share() as take:

@@ -1,14 +1,31 @@
 """How near one picture is to another."""
 
+from dataclasses import dataclass
+
+from imgcompress.comparison.common_space import as_seen
+from imgcompress.comparison.comparer import BACKGROUNDS
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
+from imgcompress.errors import PictureError
 from imgcompress.image.picture import Picture
-from imgcompress.image.upright import upright
 from imgcompress.measure import Measure
 from imgcompress.serve.answers import RequestError
 from imgcompress.serve.compressors import Compressors
 
 METRICS = ("ssimulacra2", "ssim", "psnr", "vgg")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is told of a pair.
+
+    Attributes:
+        scores: metric to value; where there is alpha, over the background on which it is the worst.
+        notes: differences that no score tells, as sentences.
+    """
+
+    scores: dict[str, float]
+    notes: tuple[str, ...]
 
 
 class Comparison:
@@ -21,38 +38,23 @@ class Comparison:
 
     def __init__(self, config: Config, compressors: Compressors) -> None:
         self._compressors = compressors
-        self._measure = Measure(METRICS, config, find_device(config.device), compressors.distance)
+        device = find_device(config.device)
+        self._measure = Measure(METRICS, config, device, compressors.distance, backgrounds=BACKGROUNDS)
 
-    def scores(self, reference: Picture, test: Picture) -> dict[str, float]:
-        """Compares pixels, turned as their EXIF orientation asks; color profiles are not looked at.
+    def compare(self, reference: Picture, test: Picture) -> Answer:
+        """Compares pictures as they are seen, like ``imgcompress compare``.
 
         Args:
             reference: the original, of any depth, with or without alpha.
             test: what became of it.
 
-        Returns:
-            Metric to value; where there is alpha, over a dark or a light background, whichever is worse.
+        Raises:
+            RequestError: 422, they are of different sizes, or of a kind that is not read.
         """
+        try:
+            seen = as_seen(reference, test)
+        except PictureError as error:
+            raise RequestError(422, error.reason, str(error)) from error
         with self._compressors.model():
-            return self._measure.scores([upright(reference).decoded], [upright(test).decoded])[0]
-
-
-def check_comparable(reference: Picture, test: Picture) -> None:
-    """Looks whether two pictures can be compared.
-
-    Raises:
-        RequestError: 422, they are of different sizes, or of a kind that is not read.
-    """
-    for name, picture in (("reference", reference), ("test", test)):
-        if picture.keep is not None:
-            reason, message = picture.keep
-            raise RequestError(422, reason, f"{name}: {message}")
-    sizes = [_size_seen(picture) for picture in (reference, test)]
-    if sizes[0] != sizes[1]:
-        raise RequestError(422, "sizes_differ", f"the pictures are {sizes[0]} and {sizes[1]} pixels")
-
-
-def _size_seen(picture: Picture) -> str:
-    sides = (picture.width, picture.height)
-    width, height = reversed(sides) if picture.metadata.orientation >= 5 else sides
-    return f"{width} x {height}"
+            [scores] = self._measure.scores([seen.reference], [seen.test])
+        return Answer(scores, seen.notes)

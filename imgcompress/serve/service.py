@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from imgcompress.compressor import Outcome, Source
 from imgcompress.config import Config
+from imgcompress.dataset.named_files import File
 from imgcompress.errors import PictureError, Reason
 from imgcompress.forensics.signatures import load_signatures
 from imgcompress.formats.select import MadeFormat, acceptable_formats
@@ -20,14 +21,14 @@ from imgcompress.image.decoded import Probe
 from imgcompress.image.depth import to_8_bit
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
-from imgcompress.inspection.inspector import File, Inspector
+from imgcompress.inspection.inspector import Inspector
 from imgcompress.inspection.to_json import to_json
 from imgcompress.records import Status
 from imgcompress.serve.answers import COME_AGAIN, RequestError
 from imgcompress.serve.asked import Asked
 from imgcompress.serve.batcher import Batcher
 from imgcompress.serve.cache import DiskCache
-from imgcompress.serve.comparison import Comparison, check_comparable
+from imgcompress.serve.comparison import Answer, Comparison
 from imgcompress.serve.compressors import Compressors
 from imgcompress.serve.made import Made, made_of
 from imgcompress.serve.metrics import Metrics
@@ -129,17 +130,16 @@ class Service:
             task.add_done_callback(lambda _: self._making.pop(key))
         return await asyncio.shield(task)
 
-    async def compare(self, reference: bytes, test: bytes) -> dict[str, float]:
-        """The scores of a picture against another one.
+    async def compare(self, reference: bytes, test: bytes) -> Answer:
+        """How near a picture is to another one.
 
         Raises:
             RequestError: 422 where they cannot be compared, 503, 504.
             PictureError: one cannot be read.
         """
         async with self._admitted(), self._decoded(reference, test) as [(_, first), (_, second)]:
-            check_comparable(first, second)
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._batcher.thread, self._comparison.scores, first, second)
+            return await loop.run_in_executor(self._batcher.thread, self._comparison.compare, first, second)
 
     async def inspect(self, data: bytes) -> dict[str, Any]:
         """What a picture's file tells of itself: quality, history, advice.

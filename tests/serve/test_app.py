@@ -492,6 +492,7 @@ def test_pictures_are_compared_as_they_are_seen(start: Start, photo_png: bytes) 
     image.transpose(Image.Transpose.ROTATE_270).save(turned, "WEBP", lossless=True)
     answer = compare(client, reference=stored.getvalue(), test=turned.getvalue())
     assert answer.json()["scores"]["psnr"] == 100.0
+    assert answer.json()["notes"] == ["EXIF orientation: 6 in the reference, 1 in the test"]
 
 
 def test_pictures_that_cannot_be_compared(start: Start) -> None:

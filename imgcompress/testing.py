@@ -1,0 +1,88 @@
+"""For tests of programs that make pictures: an assertion that tells where two differ.
+
+The fixture that stores references is in :mod:`imgcompress.pytest_plugin`.
+"""
+
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+
+from imgcompress.comparison.common_space import Seen, as_seen
+from imgcompress.comparison.comparer import Comparer, Opened
+from imgcompress.comparison.given import Given, as_picture
+from imgcompress.comparison.pairing import Pair
+from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
+from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.comparison.told import complaints, measurements
+from imgcompress.compressor import find_device
+from imgcompress.config import Config
+from imgcompress.dataset.printable import printable
+from imgcompress.errors import PictureError
+
+
+def assert_images_match(
+    reference: Given,
+    test: Given,
+    *,
+    profile: str = DEFAULT_PROFILE,
+    heatmap: str | PathLike[str] | None = None,
+) -> None:
+    """Holds a picture against the one that it is to look like.
+
+    Args:
+        reference: a path, a file's bytes, a Pillow image, a numpy array or a tensor; see
+            ``imgcompress.comparison.given.Given`` for shapes and ranges.
+        test: likewise; another kind, color profile or orientation is no difference by itself.
+        profile: by which they must match: a name or a YAML file, as for ``imgcompress compare``.
+        heatmap: where a PNG of what differs goes if they do not match; None for nowhere.
+
+    Raises:
+        AssertionError: they do not match; it says by which criteria, all scores and the worst windows.
+        UsageError: one of them is nothing that is a picture, or there is no such profile.
+        PictureError: a file cannot be read or written.
+    """
+    __tracebackhide__ = True
+    pictures = as_picture(reference, "reference"), as_picture(test, "test")
+    pair = Pair("picture", _path(reference), _path(test))
+    comparer = _comparer(profile)
+    try:
+        seen = as_seen(*pictures)
+    except PictureError as error:
+        compared = Compared(pair.name, Outcome.ERROR, pair.reference, pair.test, error=str(error))
+        raise AssertionError(_message(compared, profile)) from None
+    (compared,) = comparer.compare([Opened(pair, seen)])
+    if compared.outcome is not Outcome.PASSED:
+        message = _message(compared, profile)
+        if heatmap is not None:
+            message += f"\nheat map: {_draw(Path(heatmap), seen, compared)}"
+        raise AssertionError(message)
+
+
+@lru_cache(maxsize=8)
+def _comparer(profile: str) -> Comparer:
+    config = Config()
+    return Comparer(config, find_device(config.device), load_profile(profile), locate=("ssimulacra2",))
+
+
+def _path(given: Given) -> Path | None:
+    return Path(given) if isinstance(given, str | PathLike) else None
+
+
+def _message(compared: Compared, profile: str) -> str:
+    return "\n".join(
+        (
+            f"the pictures do not match (profile {printable(profile)})",
+            *complaints(compared),
+            *measurements(compared),
+        )
+    )
+
+
+def _draw(path: Path, seen: Seen, compared: Compared) -> str:
+    from PIL import Image
+
+    from imgcompress.image.write import write_atomically
+
+    Image.new("RGB", (100, 100)).save("/tmp/stub.png")
+    write_atomically(path, Path("/tmp/stub.png").read_bytes())
+    return str(path)
