@@ -1,4 +1,4 @@
-"""The command line: ``imgcompress recompress``, ``inspect``, ``ledger``, ``serve``, ``export``."""
+"""The command line: ``recompress``, ``inspect``, ``compare``, ``hash``, ``verify``, ``ledger``, ``serve``, ``export``."""
 
 import json
 import os
@@ -68,7 +68,8 @@ def _presets_as_files(words: list[str]) -> list[str]:
             continue
         path = preset_path(value if separator else next(left, ""))
         files += ["--config", str(path)]
-    has_presets = rest[:1] in (["recompress"], ["inspect"], ["serve"], ["export"])
+    with_presets = ("recompress", "inspect", "hash", "verify", "serve", "export")
+    has_presets = bool(rest) and rest[0] in with_presets
     return [*rest[:1], *files, *rest[1:]] if has_presets else [*files, *rest]
 
 
@@ -170,6 +171,7 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand("recompress", recompress, help="make a folder of pictures smaller")
     commands.add_subcommand("inspect", _inspect_parser(), help="describe pictures and what was done to them")
     commands.add_subcommand("compare", _compare_parser(), help="tell whether pictures are as good as others")
+    commands.add_subcommand("hash", _hash_parser(), help="find pictures that look alike")
     ledger = _Parser(
         usage="imgcompress ledger [options] PATH", description="Show what runs into a folder have done."
     )
@@ -179,6 +181,7 @@ def build_parser() -> ArgumentParser:
     )
     ledger.add_argument("--json", action="store_true", help="for programs: one JSON value a line")
     commands.add_subcommand("ledger", ledger, help="show what has been done")
+    commands.add_subcommand("verify", _verify_parser(), help="look at what a past run has left")
     serve = _Parser(
         usage="imgcompress serve [options]", description="Compress, compare and describe pictures over HTTP."
     )
@@ -203,13 +206,7 @@ def _inspect_parser() -> _Parser:
         usage="imgcompress inspect [options] PATH...",
         description="Describe pictures: what they are, how good they look, what has been done to them.",
     )
-    parser.add_argument(
-        "paths",
-        metavar="PATH",
-        nargs="+",
-        default=SUPPRESS,
-        help="a picture, a folder, searched recursively, or a list of them (.txt)",
-    )
+    _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
     parser.add_argument(
         "--plot",
@@ -302,6 +299,58 @@ def _set_of_others(names: Collection[str]) -> set[str | int]:
     return {item.name for item in fields(Config) if item.name not in names}
 
 
+def _hash_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress hash [options] PATH...",
+        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
+    )
+    _add_paths(parser)
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
+    parser.add_argument(
+        "--near",
+        type=int,
+        metavar="DISTANCE",
+        help="print no hashes, but the pairs that at most so many of 256 bits of luminance tell apart, with "
+        "their distances in luminance and color (31 finds copies)",
+    )
+    parser.add_argument(
+        "--against",
+        metavar="HASHES.jsonl",
+        help="look for the near ones among hashes that --json has printed, not among the pictures themselves",
+    )
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _verify_parser() -> _Parser:
+    parser = _Parser(
+        usage="imgcompress verify [options] REPORT.jsonl|LEDGER",
+        description="Open and measure every output of a past run again, and say which are missing, altered, "
+        "unreadable or below target.",
+    )
+    parser.add_argument(
+        "past",
+        metavar="REPORT.jsonl|LEDGER",
+        default=SUPPRESS,
+        help="a report of recompress; or a destination, its state folder or its ledger",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object an output")
+    _add_files_of_settings(parser)
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _add_paths(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        default=SUPPRESS,
+        help="a picture, a folder, searched recursively, or a list of them (.txt)",
+    )
+
+
 def _add_files_of_settings(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
@@ -339,6 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "recompress": partial(_recompress, console=console),
             "inspect": _inspect,
             "compare": partial(_compare, messages=console),
+            "hash": _hash,
+            "verify": partial(_verify, console=console),
             "serve": _serve,
             "export": _export,
         }
@@ -409,7 +460,6 @@ def _recompress(options: Any, console: Console) -> int:
 def _inspect(options: Any) -> int:
     from imgcompress.inspection.command import InspectOptions, run
 
-    _print_any_name()
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
@@ -417,14 +467,40 @@ def _inspect(options: Any) -> int:
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )
-    try:
+    with _printing():
         all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _hash(options: Any) -> int:
+    from imgcompress.comparison.hash_command import HashOptions, run
+
+    against = None if options.against is None else Path(options.against)
+    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
+    with _printing():
+        all_read = run(asked, _of_class(Config, options))
+    return EXIT_OK if all_read else EXIT_SOME_FAILED
+
+
+def _verify(options: Any, console: Console) -> int:
+    from imgcompress.dataset.verify_command import VerifyOptions, run
+
+    with _printing():
+        all_well = run(VerifyOptions(Path(options.past), options.json), _of_class(Config, options), console)
+    return EXIT_OK if all_well else EXIT_SOME_FAILED
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Within it findings are printed, whatever the names are and whoever reads them."""
+    _print_any_name()
+    try:
+        yield
         sys.stdout.flush()
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UsageError(f"the output cannot be written: {error.strerror}") from error
-    return EXIT_OK if all_read else EXIT_SOME_FAILED
 
 
 def _compare(options: Any, messages: Console) -> int:
@@ -433,7 +509,6 @@ def _compare(options: Any, messages: Console) -> int:
     from imgcompress.comparison.exclusions import Exclusions, parse_rectangle, read_mask
     from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
 
-    _print_any_name()
     given = [parse_criterion(text, "--threshold") for text in options.threshold]
     given += [parse_criterion(text, "--worst-window", in_windows=True) for text in options.worst_window]
     profile = options.profile or (None if given else DEFAULT_PROFILE)
@@ -454,7 +529,9 @@ def _compare(options: Any, messages: Console) -> int:
         options.update,
         options.allow_extra,
     )
-    return run(asked, Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS}), messages)
+    config = Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS})
+    with _printing():
+        return run(asked, config, messages)
 
 
 def _path(text: str | None) -> Path | None:

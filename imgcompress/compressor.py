@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
+from math import isfinite, nan
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from imgcompress.image.metadata import strip
 from imgcompress.image.picture import Decoded
 from imgcompress.image.strip_file import STRIPPABLE, strip_file
 from imgcompress.records import Status
+from imgcompress.targets import METRICS
 from imgcompress.track import Goal
 from imgcompress.triage import Triage
 from imgcompress.verify import Verdict, Verifier, decode_again
@@ -65,6 +67,7 @@ class Outcome:
         scores: what the verification measured.
         settings: what the encoder was asked for and chose.
         seconds: time spent; what a batch shares is divided evenly among its pictures.
+        promised: of what was asked for, metric to the worst value that the output keeps.
         error: a sentence when it failed, or was spared, or is of a kind that is only copied.
     """
 
@@ -76,6 +79,7 @@ class Outcome:
     settings: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    promised: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -224,13 +228,30 @@ class Compressor:
             settings = settings | {"costs": costs}
         said: dict[str, Any] = {"scores": attempt.scores, "settings": settings, "seconds": seconds}
         fault = fault or self._not_smaller(source, attempt, lossless)
+        promised = self._promised(attempt)
         if fault is None:
-            return Outcome(Status.RECOMPRESSED, Reason.SMALLER, attempt.data, attempt.format, **said)
+            return Outcome(
+                Status.RECOMPRESSED, Reason.SMALLER, attempt.data, attempt.format, **said, promised=promised
+            )
         if chosen.accepted and self._is_conversion(source, attempt, fault):
             reason = Reason.CONVERTED if fault.reason is Reason.NOT_SMALLER else fault.reason
-            return Outcome(Status.RECOMPRESSED, reason, attempt.data, attempt.format, **said)
+            return Outcome(
+                Status.RECOMPRESSED, reason, attempt.data, attempt.format, **said, promised=promised
+            )
         fault = self._as_seen_from(source, fault)
         return replace(self._without_encoding(source, fault, lossless), **said)
+
+    def _promised(self, attempt: Attempt) -> dict[str, float]:
+        """The strictest of the bounds that were looked at and that an encoding keeps."""
+        size = 8.0 * len(attempt.data)
+        values = attempt.scores | {"bytes": size / 8, "bpp": size / attempt.decoded.pixels[0].numel()}
+        promised: dict[str, float] = {}
+        for name, bound in (*self._goal.bounds, *self._verifier.bounds):
+            metric = METRICS[name]
+            is_kept = isfinite(bound) and metric.keeps(values.get(name, nan), bound)
+            if is_kept and metric.keeps(bound, promised.get(name, bound)):
+                promised[name] = bound
+        return promised
 
     def _choose(self, source: Source, judged: Sequence[_Judged]) -> _Judged:
         """The smallest without a fault; else, where one must be taken, the one that went furthest."""
@@ -307,14 +328,14 @@ _CONVERTED_ALL_THE_SAME = frozenset({Reason.NOT_SMALLER, Reason.TARGET_UNREACHAB
 def _judged(source: Source, attempt: Attempt, verdict: Verdict) -> _Judged:
     said = {name: round(value, 6) for name, value in attempt.scores.items()} | verdict.scores
     fault, accepted = attempt.fault, verdict.accepted
-    if attempt.must_equal and not _is_same(attempt.decoded, source.picture.decoded):
+    if attempt.must_equal and not is_same(attempt.decoded, source.picture.decoded):
         accepted = False
     if fault is None and not accepted:
         fault = PictureError(Reason.VERIFY_REFUSED, "the result is too far from the source")
     return _Judged(replace(attempt, scores=said), accepted, fault)
 
 
-def _is_same(result: Decoded, source: Decoded) -> bool:
+def is_same(result: Decoded, source: Decoded) -> bool:
     """Whether two pictures are equal sample by sample; gray may have become RGB."""
     if result.pixels.dtype != source.pixels.dtype or (result.alpha is None) != (source.alpha is None):
         return False
@@ -340,11 +361,7 @@ def _backends(
     config: Config, device: torch.device, distance: Callable[[Tensor, Tensor], Tensor] | None
 ) -> list[Backend]:
     """The formats that are made; of several, those that have the sampling asked for."""
-    codecs: dict[str, Codec] = {
-        "webp": WebpCodec(config.webp),
-        "avif": AvifCodec(config.avif),
-        "png": PngCodec(),
-    }
+    codecs = codecs_of(config)
     if config.format == "jpeg":
         return [JpegBackend(config, device, distance)]
     if config.format != "auto":
@@ -356,6 +373,11 @@ def _backends(
         JpegBackend(config, device, distance),
         *(CodecBackend(codec, config, device, distance) for codec in made),
     ]
+
+
+def codecs_of(config: Config) -> dict[str, Codec]:
+    """The formats that a library encodes, with their settings."""
+    return {"webp": WebpCodec(config.webp), "avif": AvifCodec(config.avif), "png": PngCodec()}
 
 
 def find_device(name: str) -> torch.device:

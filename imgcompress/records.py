@@ -42,6 +42,9 @@ class FileRecord:
         error: a sentence for people when it failed, or was spared further loss, or is of a kind that is only
             copied.
         was: how it ended in the run that did it, where it was ``done`` before.
+        sha256_in, sha256_out: of the bytes of source and output; None where they are not known or not there.
+        promised: metric of ``imgcompress.targets`` to the worst value that the run accepted and the output
+            keeps, where it was encoded with loss.
     """
 
     source: str
@@ -58,6 +61,9 @@ class FileRecord:
     seconds: float = 0.0
     error: str | None = None
     was: Status | None = None
+    sha256_in: str | None = None
+    sha256_out: str | None = None
+    promised: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as one line of JSON, keys in the order above."""
@@ -73,8 +79,31 @@ class FileRecord:
             ValueError, KeyError, TypeError: the line is none of ours.
         """
         values = json.loads(line)
+        if not isinstance(values, dict):
+            raise TypeError(f"an object was expected, not {values!r}")
+        for name, kind in _KINDS.items():
+            if name in values and not isinstance(values[name], kind):
+                raise TypeError(f"{name} cannot be {values[name]!r}")
         values["status"], values["reason"] = Status(values["status"]), Reason(values["reason"])
         values["was"] = Status(values["was"]) if values["was"] is not None else None
         scores = values["scores"].items()
         values["scores"] = {name: nan if value is None else value for name, value in scores}
         return cls(**values)
+
+
+_TEXT, _COUNT = str | None, int | None
+_KINDS: dict[str, Any] = {
+    "source": str,
+    "output": _TEXT,
+    "format": _TEXT,
+    "width": _COUNT,
+    "height": _COUNT,
+    "bytes_in": _COUNT,
+    "bytes_out": _COUNT,
+    "scores": dict,
+    "settings": dict,
+    "sha256_in": _TEXT,
+    "sha256_out": _TEXT,
+    "promised": dict,
+}
+"""What JSON values those keys have that a program relies on."""

@@ -40,6 +40,15 @@ class Metric:
         """The value of the coarsest picture."""
         return min(self.lowest, self.highest, key=self.axis)
 
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether a bound is the largest value that keeps it, rather than the smallest."""
+        return self.is_size or self.axis(self.highest) < self.axis(self.lowest)
+
+    def keeps(self, value: float, bound: float, slack: float = 0.0) -> bool:
+        """Whether a value is no worse than a bound by more than some slack; what is not a number never is."""
+        return value <= bound + slack if self.is_ceiling else value >= bound - slack
+
 
 def _log(value: float) -> float:
     return math.log(max(value, 1e-9))
@@ -76,6 +85,11 @@ class Target:
     metric: Metric
     value: float
     tolerance: float
+
+    @property
+    def bound(self) -> float:
+        """The worst value that does not fall short."""
+        return self.value + self.tolerance if self.metric.is_ceiling else self.value - self.tolerance
 
     def is_hit(self, value: float) -> bool:
         """Whether a measured value is near enough."""

@@ -11,12 +11,12 @@ from imgcompress.comparison.common_space import Seen, as_seen
 from imgcompress.comparison.comparer import Comparer, Opened
 from imgcompress.comparison.given import Given, as_picture
 from imgcompress.comparison.pairing import Pair
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.told import complaints, measurements
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
+from imgcompress.dataset.printable import printable
 from imgcompress.errors import PictureError
 
 
@@ -79,8 +79,10 @@ def _message(compared: Compared, profile: str) -> str:
 
 
 def _draw(path: Path, seen: Seen, compared: Compared) -> str:
-    from imgcompress.image.write import write_atomically
     from PIL import Image
-    Image.new("RGB",(100,100)).save("/tmp/stub.png")
+
+    from imgcompress.image.write import write_atomically
+
+    Image.new("RGB", (100, 100)).save("/tmp/stub.png")
     write_atomically(path, Path("/tmp/stub.png").read_bytes())
     return str(path)

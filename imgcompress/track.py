@@ -44,6 +44,16 @@ class Goal:
         return cls(target, nominal, config.max_encodes, config.max_bytes, config.min_score)
 
     @property
+    def bounds(self) -> list[tuple[str, float]]:
+        """Metrics of ``imgcompress.targets`` with the worst values that are asked for."""
+        bounds: list[tuple[str, float]] = [(self.target.metric.name, self.target.bound)]
+        if self.min_score is not None:
+            bounds.append(("ssimulacra2", self.min_score))
+        if self.max_bytes is not None:
+            bounds.append(("bytes", float(self.max_bytes)))
+        return bounds
+
+    @property
     def metrics(self) -> list[str]:
         """What must be measured of each try beside its size."""
         names = set() if self.target.metric.is_size else {self.target.metric.name}

@@ -68,6 +68,12 @@ class Verifier:
         metrics = ("psnr",) if self.mode == "decode" else ("psnr", self.mode)
         self._measure = Measure(metrics, config, device, distance)
 
+    @property
+    def bounds(self) -> list[tuple[str, float]]:
+        """The floor, as metrics of ``imgcompress.targets`` with the worst values that pass."""
+        floors = {"ssim": self._floors.min_ssim, "vgg": self._floors.max_vgg}
+        return [(name, floors[name]) for name in (self.mode,) if name in floors]
+
     def judge(self, references: Sequence[Decoded], results: Sequence[Decoded]) -> list[Verdict]:
         """Compares pictures pair by pair.
 

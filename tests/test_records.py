@@ -7,7 +7,7 @@ from imgcompress.records import FileRecord, Status
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
-    "settings", "seconds", "error", "was",
+    "settings", "seconds", "error", "was", "sha256_in", "sha256_out", "promised",
 ]  # fmt: skip
 
 

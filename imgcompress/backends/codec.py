@@ -110,7 +110,7 @@ class CodecBackend:
         start = foretold(picture, self.format, self._goal.nominal_score)
         track = Track(self._goal, picture.height * picture.width, start=start)
         bare = replace(picture, metadata=strip(picture.metadata, self._config.strip))
-        if self._codec.heeds_orientation or picture.format == self.format:
+        if not writes_upright(self._codec, picture.format):
             return _Lane(index, bare, 1, track)
         return _Lane(index, upright(bare), bare.metadata.orientation, track)
 
@@ -177,6 +177,16 @@ class CodecBackend:
             encoded.fault,
             must_equal=self._codec.is_lossless,
         )
+
+
+def writes_upright(codec: Codec, source: str) -> bool:
+    """Whether files are turned as they are to be seen, rather than as their sources are stored.
+
+    Args:
+        codec: of the files.
+        source: the sources' format.
+    """
+    return not codec.heeds_orientation and source != codec.format
 
 
 def _on_axis(goal: Goal) -> Goal:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.told import complaints, measurements, scores
+from imgcompress.dataset.printable import printable
 from imgcompress.errors import UsageError
 
 _MOST_ANNOTATIONS = 10

@@ -22,12 +22,12 @@ from imgcompress.comparison.junit import write_junit
 from imgcompress.comparison.lines import show_line, show_totals, to_json
 from imgcompress.comparison.opening import open_pair
 from imgcompress.comparison.pairing import Pair, new_pairs, pairs_of
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.update import accept
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
 from imgcompress.dataset.pipeline import map_ahead, windows_of
+from imgcompress.dataset.printable import printable
 
 _MOST_PAIRS = 16
 """Measured at once, at most."""

@@ -13,7 +13,7 @@ from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.config import Config
 from imgcompress.errors import PictureError
 from imgcompress.faults import caught
-from imgcompress.hashing.distances import hash_distances
+from imgcompress.hashing.perceptual_hash import hash_distances
 from imgcompress.measure import Measure
 from imgcompress.perception.windows import WindowMap, worst_windows
 
@@ -63,7 +63,7 @@ class Comparer:
         local = {item.metric.name for item in criteria if item.in_windows} | set(locate)
         self._local = [name for name in METRICS if name in local]
         measured = [name for name in METRICS if name in wanted | local and name not in _HASHES]
-        self._measure = Measure(measured, config, device, distance, BACKGROUNDS)
+        self._measure = Measure(measured, config, device, distance, backgrounds=BACKGROUNDS)
 
     def compare(self, opened: Sequence[Opened]) -> list[Compared]:
         """Compares pairs; those of one kind are measured together.
@@ -87,8 +87,8 @@ class Comparer:
         references, tests = [item.seen.reference for item in opened], [item.seen.test for item in opened]
         scores = self._measure.scores(references, tests)
         if set(self._metrics) & set(_HASHES):
-            hashed = hash_distances(references, tests, self._device)
-            scores = [a | b for a, b in zip(scores, hashed, strict=True)]
+            pairs = zip(scores, references, tests, strict=True)
+            scores = [found | hash_distances(*pair, self._device) for found, *pair in pairs]
         maps: list[dict[str, WindowMap]] = [{} for _ in opened]
         if self._local:
             maps = self._measure.windows(self._local, references, tests)

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.told import complaints, measurements
+from imgcompress.dataset.printable import printable
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.image.write import write_atomically
 

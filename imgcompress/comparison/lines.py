@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from imgcompress.comparison.criteria import METRICS
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.printable import printable
 
 _STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.EXTRA: "yellow"}
 _WIDEST_NAME = 60

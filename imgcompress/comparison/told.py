@@ -1,8 +1,8 @@
 """A comparison in words, the same for JUnit, annotations and tests."""
 
 from imgcompress.comparison.criteria import METRICS
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.printable import printable
 from imgcompress.perception.windows import Window
 
 _WITHOUT_SCORES = {

@@ -82,7 +82,14 @@ class FileResult:
 def failed_record(record: FileRecord, error: PictureError) -> FileRecord:
     """The same without an output."""
     return replace(
-        record, output=None, bytes_out=None, status=Status.FAILED, reason=error.reason, error=str(error)
+        record,
+        output=None,
+        bytes_out=None,
+        sha256_out=None,
+        promised={},
+        status=Status.FAILED,
+        reason=error.reason,
+        error=str(error),
     )
 
 
@@ -102,6 +109,9 @@ def record_of(source: str, computed: Computed) -> FileRecord:
         settings=outcome.settings,
         seconds=computed.seconds,
         error=outcome.error,
+        sha256_in=computed.content or None,
+        sha256_out=computed.checksum,
+        promised=outcome.promised,
     )
 
 
@@ -330,5 +340,5 @@ def _copied(task: FileTask) -> FileResult:
         return FileResult(task, record, "", "").failed(
             PictureError(Reason.READ_ERROR, error.strerror or str(error))
         )
-    record = replace(record, bytes_in=size, bytes_out=size)
+    record = replace(record, bytes_in=size, bytes_out=size, sha256_in=content, sha256_out=content)
     return FileResult(task, record, content, task.found.stamp, FileBlob(source), content)

@@ -206,6 +206,14 @@ class Ledger:
         """
         yield from self._pages("key > ? AND key < ?", _within(shard))
 
+    def shards(self) -> Iterator[Row]:
+        """Rows that stand for files of many pictures, in the order of their keys, confirmed or not.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        yield from self._pages("is_shard", ())
+
     def _pages(self, condition: str, values: Sequence[object]) -> Iterator[Row]:
         # Page by page: a reader that dawdles must not hold back a run.
         query = f"{_SELECT} WHERE {condition} AND key > ? ORDER BY key LIMIT 1000"

@@ -73,6 +73,11 @@ def stand_in(size: Probe, reason: Reason, message: str, metadata: Metadata | Non
     return Picture(pixel, size.format, metadata=known, frames=size.frames, keep=(reason, message))
 
 
+def is_stand_in(picture: Picture, size: Probe) -> bool:
+    """Whether the pixels are not the file's: a single black one stands in for them."""
+    return picture.keep is not None and (picture.width, picture.height) != (size.width, size.height)
+
+
 def in_other_colors(picture: Picture, colors: str) -> Picture:
     """Without a profile a JPEG would be shown in other colors."""
     return replace(

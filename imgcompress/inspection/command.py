@@ -10,22 +10,18 @@ from pathlib import Path
 from rich.console import Console
 
 from imgcompress.config import Config
-from imgcompress.dataset.pipeline import map_ahead, windows_of
-from imgcompress.dataset.sources import Entry, Listing
+from imgcompress.dataset.named_files import File, Unread, named_entries, read_windows, readable, reason
+from imgcompress.dataset.pipeline import map_ahead
+from imgcompress.dataset.sources import Entry
 from imgcompress.errors import PictureError, UsageError
-from imgcompress.faults import caught
 from imgcompress.forensics.signatures import Signatures, load_signatures
-from imgcompress.image.read import probe
 from imgcompress.image.write import write_atomically
 from imgcompress.inspection.headers import inspect_headers
-from imgcompress.inspection.inspector import File, Inspector
+from imgcompress.inspection.inspector import Inspector
 from imgcompress.inspection.panel import show_line, show_panel
 from imgcompress.inspection.plot import plot
 from imgcompress.inspection.record import Inspection
 from imgcompress.inspection.to_json import to_json
-
-_MOST_FILES = 8
-"""Looked into at once, and as many in advance."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def run(options: InspectOptions, config: Config) -> bool:
         UsageError: no pictures there, or options that cannot be carried out.
     """
     signatures = load_signatures(options.signatures)
-    entries = chain.from_iterable([Listing(path, None) for path in options.paths])
+    entries = named_entries(options.paths)
     first = list(islice(entries, 2))
     is_one = len(first) == 1
     if options.plot is not None:
@@ -98,53 +94,26 @@ def _inspections(
     entries: Iterable[Entry], options: InspectOptions, config: Config, signatures: Signatures, pool: Executor
 ) -> Iterator[Inspection]:
     """In the order of the files, a bounded number of them ahead."""
-    ahead = 2 * config.threads
     if options.headers_only:
-        yield from map_ahead(pool, lambda entry: _headers(entry, signatures), entries, ahead)
+        yield from map_ahead(pool, lambda entry: _headers(entry, signatures), entries, 2 * config.threads)
         return
     inspector = Inspector(config, signatures)
-    most_megapixels = config.limits.in_flight_megapixels / 2
-    files = map_ahead(pool, _read, entries, ahead)
-    for window in windows_of(files, _megapixels, _MOST_FILES, most_megapixels):
+    for window in read_windows(entries, config, pool):
         yield from _looked_into(window, inspector, pool)
 
 
 def _looked_into(
-    window: Sequence[File | Inspection], inspector: Inspector, pool: Executor
+    window: Sequence[File | Unread], inspector: Inspector, pool: Executor
 ) -> Iterator[Inspection]:
     """The inspections of what could be read, with the others in their places."""
     found = iter(inspector.inspect([file for file in window if isinstance(file, File)], pool))
-    return (next(found) if isinstance(file, File) else file for file in window)
-
-
-def _read(entry: Entry) -> File | Inspection:
-    """A file's bytes, or an inspection that says why there are none."""
-    try:
-        return File(str(entry.source), _readable(entry).read_bytes())
-    except OSError as error:
-        return _unreadable(entry, error)
+    return (
+        next(found) if isinstance(file, File) else Inspection(file.name, error=file.error) for file in window
+    )
 
 
 def _headers(entry: Entry, signatures: Signatures) -> Inspection:
     try:
-        return inspect_headers(_readable(entry), signatures)
+        return inspect_headers(readable(entry), signatures)
     except OSError as error:
-        return _unreadable(entry, error)
-
-
-def _readable(entry: Entry) -> Path:
-    """Reading a pipe or a device may never end. A link is in the way of writing only."""
-    if entry.problem is not None and not entry.source.is_file():
-        raise OSError(entry.problem)
-    return entry.source
-
-
-def _unreadable(entry: Entry, error: OSError) -> Inspection:
-    return Inspection(str(entry.source), error=error.strerror or str(error))
-
-
-def _megapixels(file: File | Inspection) -> float:
-    if isinstance(file, Inspection):
-        return 0.0
-    size = caught(probe, file.data)
-    return 0.0 if isinstance(size, PictureError) else (size.width or 0) * (size.height or 0) / 1e6
+        return Inspection(str(entry.source), error=reason(error))

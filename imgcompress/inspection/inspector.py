@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from imgcompress.backends.attempt import Source
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
+from imgcompress.dataset.named_files import File
 from imgcompress.errors import PictureError
 from imgcompress.faults import as_picture_error, caught
 from imgcompress.forensics.earlier_steps import EarlierCompression, aligned_earlier
@@ -32,14 +33,6 @@ from imgcompress.inspection.record import Inspection
 
 _LEAST_SHIFTED = 0.97
 """Less sure findings of another grid are false alarms too often: 5 of 52 single JPEGs (docs/forensics.md)."""
-
-
-@dataclass(frozen=True)
-class File:
-    """A file to be looked into: its name as the user would type it, and its bytes."""
-
-    name: str
-    data: bytes
 
 
 class Inspector:

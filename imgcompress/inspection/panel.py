@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from imgcompress.dataset.printable import printable
 from imgcompress.forensics.structure import Structure
 from imgcompress.inspection.record import Inspection
 
@@ -15,26 +16,21 @@ def show_panel(found: Inspection, console: Console) -> None:
     """Prints all that is known of one file."""
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(found):
-        facts.add_row(Text(name, style="bold"), Text(_shown(value), overflow="fold"))
+        facts.add_row(Text(name, style="bold"), Text(printable(value), overflow="fold"))
     parts: list[Table | Text] = [facts]
     if found.findings:
         evidence = Table.grid(padding=(0, 2))
         evidence.add_row(Text("evidence", style="bold"), Text("sure"))
         for finding in found.findings:
             sure = Text(_percent(finding.confidence), justify="right")
-            evidence.add_row(Text(finding.about), sure, Text(_shown(finding.text)))
+            evidence.add_row(Text(finding.about), sure, Text(printable(finding.text)))
         parts += [Text(), evidence]
     console.print(Panel(Group(*parts)))
 
 
 def show_line(found: Inspection, console: Console) -> None:
     """Prints the gist of one file."""
-    console.out("  ".join(map(_shown, (found.name, *_gist(found)))), highlight=False)
-
-
-def _shown(text: str) -> str:
-    """Names, comments and EXIF are anybody's: what is no printable character must not reach the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    console.out("  ".join(map(printable, (found.name, *_gist(found)))), highlight=False)
 
 
 def _facts(found: Inspection) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from imgcompress.forensics.finding import Finding
 from imgcompress.forensics.history import History
 from imgcompress.forensics.psnr import PsnrEstimates
 from imgcompress.forensics.structure import Structure
-from imgcompress.image.decoded import Probe
+from imgcompress.image.decoded import Probe, is_stand_in
 from imgcompress.image.picture import Picture
 from imgcompress.inspection.advice import Advice
 
@@ -49,10 +49,9 @@ class Inspection:
     @property
     def is_decoded(self) -> bool:
         """Whether the pixels are the file's: what is not looked into has a single black one for them."""
-        picture, size = self.picture, self.probe
-        if picture is None or size is None:
+        if self.picture is None or self.probe is None:
             return False
-        return picture.keep is None or (picture.width, picture.height) == (size.width, size.height)
+        return not is_stand_in(self.picture, self.probe)
 
     @property
     def is_ours(self) -> bool:

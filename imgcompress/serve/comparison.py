@@ -39,7 +39,7 @@ class Comparison:
     def __init__(self, config: Config, compressors: Compressors) -> None:
         self._compressors = compressors
         device = find_device(config.device)
-        self._measure = Measure(METRICS, config, device, compressors.distance, BACKGROUNDS)
+        self._measure = Measure(METRICS, config, device, compressors.distance, backgrounds=BACKGROUNDS)
 
     def compare(self, reference: Picture, test: Picture) -> Answer:
         """Compares pictures as they are seen, like ``imgcompress compare``.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from imgcompress.compressor import Outcome, Source
 from imgcompress.config import Config
+from imgcompress.dataset.named_files import File
 from imgcompress.errors import PictureError, Reason
 from imgcompress.forensics.signatures import load_signatures
 from imgcompress.formats.select import MadeFormat, acceptable_formats
@@ -20,7 +21,7 @@ from imgcompress.image.decoded import Probe
 from imgcompress.image.depth import to_8_bit
 from imgcompress.image.picture import Picture
 from imgcompress.image.read import probe, read_picture
-from imgcompress.inspection.inspector import File, Inspector
+from imgcompress.inspection.inspector import Inspector
 from imgcompress.inspection.to_json import to_json
 from imgcompress.records import Status
 from imgcompress.serve.answers import COME_AGAIN, RequestError
