@@ -44,29 +44,3 @@ class WindowMap:
     stride: int
     width: int
     height: int
-
-
-def ssimulacra2_windows(reference: Tensor, test: Tensor, side: int = SIDE, stride: int = STRIDE) -> Tensor:
-    """Stands in until the windows of the whole picture's error maps are there: each window a picture."""
-    import torch
-
-    from imgcompress.image.color import as_unit
-    from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference, score_from_distance
-
-    height, width = reference.shape[2:]
-    down = max(1, -(-(height - side) // stride) + 1)
-    across = max(1, -(-(width - side) // stride) + 1)
-    rows = []
-    with torch.no_grad():
-        for row in range(down):
-            scores = []
-            for column in range(across):
-                y, x = min(row * stride, max(0, height - side)), min(column * stride, max(0, width - side))
-                one, two = (as_unit(p[:, :, y : y + side, x : x + side]) for p in (reference, test))
-                scores.append(torch.zeros(len(one)))
-                scores[-1] = (one, two)
-            firsts = torch.cat([s[0] for s in scores])
-            seconds = torch.cat([s[1] for s in scores])
-            d = Ssimulacra2Reference(firsts, aligned=True).distance(seconds)
-            rows.append(score_from_distance(d).reshape(across, -1).T)
-    return torch.stack(rows, 1)
