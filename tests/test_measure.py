@@ -9,10 +9,10 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from imgcompress.config import Config, LimitsConfig
 from imgcompress.errors import UsageError
-from imgcompress.image import strips
 from imgcompress.image.picture import Decoded
-from imgcompress.measure import BACKGROUNDS, Measure, psnr
-from imgcompress.perception import tiles
+from imgcompress.measure import BACKGROUNDS, Measure
+from imgcompress.perception import tiles, window_grid
+from imgcompress.perception.pixel_error import psnr
 from imgcompress.perception.ssimulacra2 import ssimulacra2
 from imgcompress.verify import decode_again
 
@@ -102,7 +102,7 @@ def test_a_large_picture_is_measured_in_parts(
     after = coarse(before)
     metrics = ("psnr", "ssim", "ssimulacra2")
     (whole,) = scores(Measure(metrics, Config(), CPU), [before], [after])
-    monkeypatch.setattr(strips, "BLOCK_PIXELS", 20_000)
+    monkeypatch.setattr(window_grid, "STRIP_PIXELS", 20_000)
     monkeypatch.setattr(tiles, "TILE_PIXELS", 10_000)
     in_parts = Measure(metrics, Config(limits=LimitsConfig(tile_megapixels=0.001)), CPU)
     for left, right in ((before, after), (deep(before), deep(after)), (deep(before), after)):

@@ -35,9 +35,10 @@ from torch.utils.checkpoint import checkpoint
 from imgcompress.config import DEFAULT_WEIGHTS, Normalization, PerceptionConfig
 from imgcompress.image.color import pad_to
 from imgcompress.perception.normalization import LAYER_SCALES, WINDOW, normalize
-from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference
+from imgcompress.perception.ssimulacra2 import Ssimulacra2Reference, window_distances
 from imgcompress.perception.vgg import REACH, TAP_CHANNELS, Taps, VggFeatures, load_trunk
 from imgcompress.perception.weights import load_weights
+from imgcompress.perception.window_grid import WindowGrid
 from imgcompress.resources import default_trunk, default_weights
 from imgcompress.shapes import Float
 
@@ -144,10 +145,38 @@ class MapDistance(nn.Module, ABC):
         factors = self._mixed(pooled, a, b) / pooled.clamp(min=LEAST)
         return blocks * factors[:, None, None]
 
+    @torch.no_grad()
+    def window_distances(
+        self,
+        a: Float[Tensor, "batch 3 height width"],
+        b: Float[Tensor, "batch 3 height width"],
+        grid: WindowGrid,
+    ) -> Float[Tensor, "batch down across"]:
+        """The distance with every mean, of VGG and of SSIMULACRA2, taken over a window.
+
+        Args:
+            a: RGB, 0..1, gamma-coded, float32, any size.
+            b: the same.
+            grid: the windows of pictures of this size.
+        """
+        blocks = self._vgg_map(a, b)
+        # Divided by the largest, nothing over- or underflows.
+        largest = blocks.amax((1, 2), keepdim=True).clamp(min=1e-30)
+        pixels = CELL * self.shrink
+        powers = grid.cell_sums((blocks / largest).pow(self.pooling), pixels)
+        size = (int(blocks.shape[1]), int(blocks.shape[2]))
+        pooled = largest * grid.means(powers, size, pixels).pow(1.0 / self.pooling)
+        if not self.ssimulacra2:
+            return pooled
+        return self._mixture(pooled, window_distances(a.float(), b.float(), grid, aligned=True))
+
     def _mixed(self, vgg: Tensor, a: Tensor, b: Tensor) -> Tensor:
         tiled = a[:, 0].numel() > WHOLE_TILES * self.max_tile_pixels
         reference = Ssimulacra2Reference(a.float(), aligned=True, tiled=tiled)
-        errors = reference.distance(b.float()) / SSIMULACRA2_SCALE
+        return self._mixture(vgg, reference.distance(b.float()))
+
+    def _mixture(self, vgg: Tensor, distance: Tensor) -> Tensor:
+        errors = distance / SSIMULACRA2_SCALE
         logs = [torch.log(part.clamp(min=LEAST)) for part in (vgg, errors)]
         mixed = torch.exp((1 - self.ssimulacra2) * logs[0] + self.ssimulacra2 * logs[1])
         return torch.where((vgg > 0) | (errors > 0), mixed, 0)

@@ -26,7 +26,7 @@ ISO/IEC 18181-1.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,7 +36,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from imgcompress.image.color import as_rgb, as_unit, pad_to
+from imgcompress.image.strips import overlapping
 from imgcompress.perception.tiles import Window, level_means
+from imgcompress.perception.window_grid import WindowGrid
 from imgcompress.shapes import Float, Int, Shaped
 
 SCALES = 6
@@ -203,7 +205,7 @@ class Ssimulacra2Reference:
             for planes, needed in _pyramid(test, self._aligned):
                 for channel, weights in needed:
                     plane = planes[channel]
-                    means = next(prepared).sums(plane, weights) / plane[0].numel()
+                    means = next(prepared).pooled(plane, weights, lambda errors: errors.mean((1, 2)))
                     total = total + _weighted(means, weights)
         return total
 
@@ -245,34 +247,35 @@ class _ReferencePlane:
         variance = None if self.variance is None else self.variance[rows]
         return _ReferencePlane(self.values[rows], self.mean[rows], variance, self.recursive)
 
-    def sums(self, test: Tensor, weights: _Weights, own: Window = (...,)) -> Float[Tensor, "batch 6"]:
-        """Over these rows of the three error maps and of their fourth powers; 0 where they have no weight."""
+    def pooled(
+        self, test: Tensor, weights: _Weights, pool: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "batch 6 *places"]:
+        """What a pooling makes of the three error maps and of their fourth powers; 0 without weight."""
+        pooled: dict[int, Tensor] = {}
+        for kind, error in self.errors(test, weights):
+            if weights[kind]:
+                pooled[kind] = pool(error)
+            if weights[kind + 3]:
+                pooled[kind + 3] = pool(error.square().square())
+        none = torch.zeros_like(next(iter(pooled.values())))
+        return torch.stack([pooled.get(place, none) for place in range(6)], dim=1)
+
+    def errors(self, test: Tensor, weights: _Weights) -> Iterator[tuple[int, Tensor]]:
+        """Of the structure, ringing and smoothing maps (0, 1, 2) those that have weight."""
         change = test - self.values
-        sums = [test.new_zeros(len(test))] * 6
         if self.variance is None:
             mean_change = blur(change)
         else:
-            mean_change, error = self._structure(test, change, self.variance)
-            sums[::3] = _sums(error[own], weights[::3])
-        if any(weights[1:3]) or any(weights[4:]):
-            ringing, smoothing = self._detail(change, mean_change)
-            sums[1::3] = _sums(ringing[own], weights[1::3])
-            sums[2::3] = _sums(smoothing[own], weights[2::3])
-        return torch.stack(sums, dim=1)
-
-    def maps(self, test: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Structure, ringing and smoothing, whatever their weights."""
-        assert self.variance is not None
-        change = test - self.values
-        mean_change, structure = self._structure(test, change, self.variance)
-        return structure, *self._detail(change, mean_change)
-
-    def _detail(self, change: Tensor, mean_change: Tensor) -> tuple[Tensor, Tensor]:
-        """The ringing and the smoothing map."""
+            mean_change, structure = self._structure(test, change, self.variance)
+            yield 0, structure
+        kinds = [kind for kind in (1, 2) if weights[kind] or weights[kind + 3]]
+        if not kinds:
+            return
         detail = self.values - self.mean
         original = detail.abs()
         growth = ((detail + change - mean_change).abs() - original) / (1 + original)
-        return growth.relu(), (-growth).relu()
+        for kind in kinds:
+            yield kind, (growth if kind == 1 else -growth).relu()
 
     def _structure(self, test: Tensor, change: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """The blurred change and the structure map."""
@@ -292,10 +295,66 @@ class _ReferencePlane:
         return mean_change, (shift + (1 - shift) * unlike).relu()
 
 
+def ssimulacra2_windows(
+    reference: Shaped[Tensor, "batch channels height width"],
+    test: Shaped[Tensor, "batch channels height width"],
+    grid: WindowGrid,
+) -> Float[Tensor, "batch down across"]:
+    """The score that the whole picture would have if it were everywhere as in a window.
+
+    Args:
+        reference, test: as for ssimulacra2, but uint8 and uint16, too, each as it likes.
+        grid: the windows of pictures of this size.
+
+    Returns:
+        As ssimulacra2; without gradients. One window that holds the whole picture has its score.
+    """
+    return score_from_distance(window_distances(reference, test, grid))
+
+
+@torch.no_grad()
+def window_distances(
+    reference: Shaped[Tensor, "batch channels height width"],
+    test: Shaped[Tensor, "batch channels height width"],
+    grid: WindowGrid,
+    *,
+    aligned: bool = False,
+) -> Float[Tensor, "batch down across"]:
+    """The weighted sum with every mean taken over a window instead of the whole picture.
+
+    It goes through the pictures in strips of rows and needs some 8 bytes a pixel beside them.
+
+    Args:
+        reference, test: as for ssimulacra2, but uint8 and uint16, too, each as it likes.
+        grid: the windows of pictures of this size.
+        aligned: as for :class:`Ssimulacra2Reference`.
+
+    Returns:
+        The distance that the whole picture would have if it were everywhere as in this window.
+    """
+    originals, tests = _enlarged(reference), _enlarged(test)
+    total: Tensor | float = 0.0
+    for scale, needed in enumerate(_weights_of_scales(originals, aligned)):
+        height, width = tests.shape[2:]
+        cells, halves = [], []
+        for seen, _, own in overlapping(height, grid.strip_rows(tests, 2**scale), _REACH):
+            before, after = originals[:, :, seen], tests[:, :, seen]
+            if scale == 0:
+                before, after = linear_planes(before), linear_planes(after)
+            halves.append([halve(linear[:, :, own]) for linear in (before, after)])
+            box_sums = partial(_cell_sums, grid, own, 2**scale)
+            cells.append(_all_pooled(before, after, needed, box_sums))
+        originals, tests = (torch.cat(strips, 2) for strips in zip(*halves, strict=True))
+        means = grid.means(torch.cat(cells, 2), (height, width), 2**scale)
+        for place, (_, row) in enumerate(needed):
+            total = total + _weighted(means[:, 6 * place : 6 * place + 6], row)
+    return torch.as_tensor(total)
+
+
 def error_maps(
     reference: Float[Tensor, "batch channels height width"],
     test: Float[Tensor, "batch channels height width"],
-) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+) -> Iterator[list[tuple[Tensor, ...]]]:
     """The maps that the distance is made of, before they are weighted.
 
     Args:
@@ -308,7 +367,7 @@ def error_maps(
     every = (1.0,) * 6
     for (originals, _), (others, _) in zip(_pyramid(reference), _pyramid(test), strict=True):
         yield [
-            _ReferencePlane.of(original, every, recursive=False).maps(other)
+            tuple(error for _, error in _ReferencePlane.of(original, every, False).errors(other, every))
             for original, other in zip(originals, others, strict=True)
         ]
 
@@ -317,17 +376,7 @@ def _weighs_structure(weights: _Weights) -> bool:
     return bool(weights[0] or weights[3])
 
 
-def _sums(error: Tensor, weights: Sequence[float]) -> list[Tensor]:
-    """Of an error map and of its fourth power."""
-    mean_weight, root_weight = weights
-    none = error.new_zeros(len(error))
-    return [
-        error.sum((1, 2)) if mean_weight else none,
-        error.square().square().sum((1, 2)) if root_weight else none,
-    ]
-
-
-def _weighted(means: Float[Tensor, "batch 6"], weights: _Weights) -> Float[Tensor, "batch"]:
+def _weighted(means: Float[Tensor, "batch 6 *places"], weights: _Weights) -> Float[Tensor, "batch *places"]:
     """A plane's share of the distance, from the means over its pixels."""
     total = torch.zeros_like(means[:, 0])
     for kind in range(3):
@@ -374,12 +423,26 @@ def _step(
     """The sums of one scale, six for each plane that counts, and the linear light of the next one."""
     if scale == 0:
         originals, tests = linear_planes(originals), linear_planes(tests)
-    before, after = xyb(originals), xyb(tests)
-    sums = [
-        _ReferencePlane.of(before[channel], row, recursive=False).sums(after[channel], row, own)
-        for channel, row in needed
-    ]
-    return torch.cat([tests.new_zeros(len(tests), 0), *sums], 1), halve(originals), halve(tests)
+    sums = _all_pooled(originals, tests, needed, lambda errors: errors[own].sum((1, 2)))
+    return sums, halve(originals), halve(tests)
+
+
+def _all_pooled(
+    linear: Tensor, other: Tensor, needed: list[tuple[int, _Weights]], pool: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "batch terms *places"]:
+    """Of both pictures' linear light at one scale: six numbers for each plane that counts."""
+    before, after = xyb(linear), xyb(other)
+    return torch.cat(
+        [
+            _ReferencePlane.of(before[channel], row, recursive=False).pooled(after[channel], row, pool)
+            for channel, row in needed
+        ],
+        dim=1,
+    )
+
+
+def _cell_sums(grid: WindowGrid, own: slice, pixels: int, errors: Tensor) -> Tensor:
+    return grid.cell_sums(errors[:, own], pixels)
 
 
 def _enlarged(picture: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """How good a picture is window by window, and which windows are the worst."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -44,3 +45,29 @@ class WindowMap:
     stride: int
     width: int
     height: int
+
+
+def worst_windows(map: WindowMap, count: int, *, lower_is_worse: bool) -> tuple[Window, ...]:  # noqa: A002
+    """The worst windows that do not overlap, the worst one first.
+
+    Args:
+        map: of any metric.
+        count: how many at most, at least 0.
+        lower_is_worse: whether small values are bad ones, as a score's are and a distance's are not.
+
+    Returns:
+        Of equal ones the upper and left one comes first. What is not a number is the worst.
+    """
+    values = map.values.flatten().tolist()
+    sign = 1 if lower_is_worse else -1
+    order = sorted(range(len(values)), key=lambda i: -math.inf if math.isnan(values[i]) else sign * values[i])
+    worst: list[Window] = []
+    for index in order:
+        if len(worst) >= count:
+            break
+        row, column = divmod(index, map.values.shape[1])
+        x, y = column * map.stride, row * map.stride
+        if all(abs(x - other.x) >= map.side or abs(y - other.y) >= map.side for other in worst):
+            width, height = min(map.side, map.width - x), min(map.side, map.height - y)
+            worst.append(Window(x, y, width, height, values[index]))
+    return tuple(worst)
