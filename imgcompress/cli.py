@@ -226,7 +226,7 @@ def _inspect_parser() -> _Parser:
 def _hash_parser() -> _Parser:
     parser = _Parser(
         usage="imgcompress hash [options] PATH...",
-        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
+        description="Print hashes of what pictures look like (luminance, color, quality), or near pairs.",
     )
     _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")

@@ -54,7 +54,7 @@ def thumbnails(
     batch, channels, height, width = pixels.shape
     down, across = tents(height, pixels.device), tents(width, pixels.device)
     made = torch.zeros(batch, channels, SIDE, SIDE, device=pixels.device)
-    rows = max(1, BLOCK_PIXELS // (batch * width))
+    rows = max(1, BLOCK_PIXELS // max(1, batch * width))
     for first in range(0, height, rows):
         strip = as_unit(pixels[:, :, first : first + rows])
         if alpha is not None:
