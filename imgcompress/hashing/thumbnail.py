@@ -48,8 +48,8 @@ def thumbnails(
     Returns:
         0..1, gamma-coded as the pixels are.
 
-    Source: E. Davis et al., "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm",
-        Facebook 2019, "PDQ: luminance and downsampling".
+    Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", hashing.pdf of
+        github.com/facebook/ThreatExchange.
     """
     batch, channels, height, width = pixels.shape
     down, across = tents(height, pixels.device), tents(width, pixels.device)
