@@ -25,9 +25,9 @@ COLOR_MATCH = 18
 nearest picture with hues rotated by 30 degrees (21), of 34 photographs with more than hardly any color
 (scripts/hash_table; Kodak, CLIC, cameras)."""
 LEAST_QUALITY = 10
-"""Hashes of lower quality are made of too little to tell pictures apart by: crops of different photographs that
-match have qualities below 1, and the photograph with the lowest one has 22 (scripts/hash_table). PDQ's authors
-ask for 50 and more, which would leave that one out."""
+"""Hashes of lower quality are made of too little to tell pictures apart by: crops of different photographs
+that match have qualities below 1, and the photograph with the lowest one has 22 (scripts/hash_table). PDQ's
+authors ask for 50 and more, which would leave that one out."""
 
 _LEAST_SIDE = 32
 """Pixels: 16 half waves need more than 16, and so they do in a copy of half the size."""

@@ -1,0 +1,1 @@
+"""Pairs of pictures: harmless changes, and regressions that a check should catch."""
