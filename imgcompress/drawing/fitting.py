@@ -58,5 +58,6 @@ def one_line(text: str, width: int) -> str:
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: width + 1])
     if len(line) == len(text) and letters.getlength(line) <= width:
         return line
-    fitting = bisect_right(range(len(line)), width, key=lambda count: letters.getlength(line[:count] + "…"))
+    lengths = range(len(line))
+    fitting = bisect_right(lengths, float(width), key=lambda end: letters.getlength(line[:end] + "…"))
     return line[: max(0, fitting - 1)] + "…"
