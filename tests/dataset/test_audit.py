@@ -363,6 +363,27 @@ def test_in_place_there_is_nothing_to_measure_against(tmp_path: Path, pixels: np
     assert conditions(root) == conditions(report_of(root)) == expected | {"in/b.jpg": "altered"}
 
 
+def test_with_its_backup_a_run_in_place_is_measured(tmp_path: Path, pixels: np.ndarray) -> None:
+    root, backup = tmp_path / "in", tmp_path / "backup"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a.png").write_bytes(encoded(pixels))
+    (root / "b.jpg").write_bytes(encoded(pixels, "JPEG", quality=97))
+    write_parquet(root / "t.parquet", [encoded(pixels)])
+    options = RunOptions(state=root / STATE_FOLDER, backup=backup)
+    assert len(list(Runner(CONFIG, options).run(Listing(root, None)))) == 3
+
+    def look() -> list[str]:
+        with open_past_run(root, backup) as past:
+            found = [each for each in Auditor(CONFIG).audit(past.items) if each is not None]
+        assert all(each.scores for each in found if each.condition is Condition.OK and each.promised)
+        return [each.condition.value for each in found]
+
+    assert look() == ["ok"] * 4
+    (backup / "sub" / "a.png").write_bytes(encoded(pixels[::-1]))
+    (backup / "t.parquet").unlink()
+    assert look() == ["ok", "source_changed", "ok", "source_missing"]
+
+
 @pytest.mark.parametrize("form", ["webp", "avif", "png"])
 def test_other_formats_are_turned_as_their_sources_are(tmp_path: Path, pixels: np.ndarray, form: str) -> None:
     root = tmp_path / "in"

@@ -115,3 +115,10 @@ def test_wrong_places_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"SQLite format 3\0" + b"words" * 99)
     with pytest.raises(UsageError, match="cannot be"):
         items_of(path)
+
+
+def test_a_report_does_not_say_where_in_a_backup_a_source_is(tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    report.write_text(json.dumps(GOOD) + "\n")
+    with pytest.raises(UsageError, match="--backup"), open_past_run(report, tmp_path):
+        pass

@@ -32,8 +32,8 @@ def test_all_is_well(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert verify(out) == 0
     captured = capsys.readouterr()
-    assert captured.out == "" and "ok  2" in " ".join(captured.err.split(" ")).replace("   ", " ")
-    assert "1 records without an output" in captured.err
+    assert captured.out == "" and "ok 2" in " ".join(captured.err.split())
+    assert "1 without an output" in captured.err
 
 
 def test_only_faults_are_printed_and_count(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_records_without_checksums_are_told_once(out: Path, capsys: pytest.Captu
     )
     capsys.readouterr()
     assert verify(old) == 0
-    assert capsys.readouterr().err.count("2 records have no checksum") == 1
+    assert capsys.readouterr().err.count("2 without a checksum") == 1
     (out / "0.jpg").write_bytes(b"words")  # of another size
     assert verify(old) == 1
     assert capsys.readouterr().out.startswith("altered: ")
