@@ -335,6 +335,9 @@ def _verify_parser() -> _Parser:
         default=SUPPRESS,
         help="a report of recompress; or a destination, its state folder or its ledger",
     )
+    parser.add_argument(
+        "--backup", metavar="DIR", help="of a run in place: where it copied its sources to (with a ledger)"
+    )
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object an output")
     _add_files_of_settings(parser)
     parser.add_class_arguments(Config)
@@ -485,8 +488,10 @@ def _hash(options: Any) -> int:
 def _verify(options: Any, console: Console) -> int:
     from imgcompress.dataset.verify_command import VerifyOptions, run
 
+    backup = None if options.backup is None else Path(options.backup)
+    asked = VerifyOptions(Path(options.past), backup, options.json)
     with _printing():
-        all_well = run(VerifyOptions(Path(options.past), options.json), _of_class(Config, options), console)
+        all_well = run(asked, _of_class(Config, options), console)
     return EXIT_OK if all_well else EXIT_SOME_FAILED
 
 
