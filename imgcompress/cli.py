@@ -1,4 +1,4 @@
-"""The command line: ``recompress``, ``inspect``, ``compare``, ``hash``, ``verify``, ``ledger``, ``serve``, ``export``."""
+"""The command line: recompress, inspect, compare, hash, verify, ledger, serve, export."""
 
 import json
 import os
@@ -302,7 +302,7 @@ def _set_of_others(names: Collection[str]) -> set[str | int]:
 def _hash_parser() -> _Parser:
     parser = _Parser(
         usage="imgcompress hash [options] PATH...",
-        description="Print hashes of what pictures look like (luminance, color, quality), or pairs that are alike.",
+        description="Print hashes of what pictures look like (luminance, color, quality), or what is alike.",
     )
     _add_paths(parser)
     parser.add_argument("--json", action="store_true", help="for programs: one JSON object a line")
@@ -526,7 +526,7 @@ def _compare(options: Any, messages: Console) -> int:
         _path(options.junit),
         _path(options.html),
         options.github,
-        options.update,
+        options["update"],  # a namespace has a method of this name
         options.allow_extra,
     )
     config = Config(**{name: getattr(options, name) for name in COMPARE_SETTINGS})

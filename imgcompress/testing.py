@@ -4,10 +4,11 @@ The fixture that stores references is in :mod:`imgcompress.pytest_plugin`.
 """
 
 from functools import lru_cache
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
-from imgcompress.comparison.common_space import Seen, as_seen
+from imgcompress.comparison.common_space import as_seen
 from imgcompress.comparison.comparer import Comparer, Opened
 from imgcompress.comparison.given import Given, as_picture
 from imgcompress.comparison.pairing import Pair
@@ -16,8 +17,17 @@ from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.told import complaints, measurements
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
+from imgcompress.dataset.pair_drawing import in_srgb
 from imgcompress.dataset.printable import printable
+from imgcompress.drawing.score_map import score_map
+from imgcompress.drawing.side_by_side import draw_comparison
 from imgcompress.errors import PictureError
+from imgcompress.image.picture import Picture
+from imgcompress.image.upright import upright
+from imgcompress.image.write import write_atomically
+
+_LOCATED = "ssimulacra2"
+"""The metric that the drawing is of."""
 
 
 def assert_images_match(
@@ -51,17 +61,18 @@ def assert_images_match(
         compared = Compared(pair.name, Outcome.ERROR, pair.reference, pair.test, error=str(error))
         raise AssertionError(_message(compared, profile)) from None
     (compared,) = comparer.compare([Opened(pair, seen)])
-    if compared.outcome is not Outcome.PASSED:
-        message = _message(compared, profile)
-        if heatmap is not None:
-            message += f"\nheat map: {_draw(Path(heatmap), seen, compared)}"
-        raise AssertionError(message)
+    if compared.outcome is Outcome.PASSED:
+        return
+    message = _message(compared, profile)
+    if heatmap is not None and compared.outcome is Outcome.FAILED:
+        message += f"\n{_drawn(Path(heatmap), pictures, compared)}"
+    raise AssertionError(message)
 
 
 @lru_cache(maxsize=8)
 def _comparer(profile: str) -> Comparer:
     config = Config()
-    return Comparer(config, find_device(config.device), load_profile(profile), locate=("ssimulacra2",))
+    return Comparer(config, find_device(config.device), load_profile(profile), locate=(_LOCATED,))
 
 
 def _path(given: Given) -> Path | None:
@@ -69,20 +80,19 @@ def _path(given: Given) -> Path | None:
 
 
 def _message(compared: Compared, profile: str) -> str:
-    return "\n".join(
-        (
-            f"the pictures do not match (profile {printable(profile)})",
-            *complaints(compared),
-            *measurements(compared),
-        )
-    )
+    head = f"the pictures do not match (profile {printable(profile)})"
+    return "\n".join((head, *complaints(compared), *measurements(compared)))
 
 
-def _draw(path: Path, seen: Seen, compared: Compared) -> str:
-    from PIL import Image
-
-    from imgcompress.image.write import write_atomically
-
-    Image.new("RGB", (100, 100)).save("/tmp/stub.png")
-    write_atomically(path, Path("/tmp/stub.png").read_bytes())
-    return str(path)
+def _drawn(path: Path, pictures: tuple[Picture, Picture], compared: Compared) -> str:
+    """Draws what differs, and says where; a full disk must not hide that the pictures do not match."""
+    before, after = (in_srgb(upright(picture)) for picture in pictures)
+    worst = compared.worst[_LOCATED]
+    sheet = draw_comparison(before, after, score_map(before, after), worst, ("reference", "test"))
+    file = BytesIO()
+    sheet.save(file, "PNG")
+    try:
+        write_atomically(path, file.getvalue())
+    except PictureError as error:
+        return f"no heat map: {error}"
+    return f"heat map: {printable(str(path))}"

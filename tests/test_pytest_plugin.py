@@ -117,7 +117,7 @@ def test_what_is_stored_matches_until_it_changes(project: pytest.Pytester) -> No
             "E*the pictures do not match (profile lossless)",
             "E*max_error is 4.00, above 0",
             "E*reference: *references/test_page.png",
-            "E*heat map: image_failures/test_page/heatmap.png",
+            "E*heat map: *image_failures/test_page/heatmap.png",
             "E*the picture: image_failures/test_page/picture.png",
         ]
     )
@@ -210,39 +210,38 @@ def test_every_test_and_name_has_a_file_that_every_system_can_hold(project: pyte
     assert "test_page-..-a-b--..-a-b.png" in names
 
 
-@pytest.mark.parametrize(
-    ("tests", "message"),
-    [
-        (
-            """
-            @pytest.mark.parametrize("path", ["a/b", "a b"])
-            def test_page(image_references, path):
-                image_references.check(PAGE)
-            """,
-            "*test_page?a b? and *test_page?a/b? would share their references*",
-        ),
-        (
-            """
-            def test_page(image_references):
-                image_references.check(PAGE)
+SHARED_BY_PARAMETERS = """
+    import pytest
 
-            def test_Page(image_references):
-                image_references.check(PAGE)
-            """,
-            "*test_Page and *test_page would share their references*",
-        ),
+    @pytest.mark.parametrize("path", ["a/b", "a b"])
+    def test_page(image_references, path):
+        image_references.check(b"")
+"""
+SHARED_BUT_FOR_CASE = """
+    def test_page(image_references):
+        image_references.check(b"")
+
+    def test_Page(image_references):
+        image_references.check(b"")
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "names", "processes"),
+    [
+        (SHARED_BY_PARAMETERS, "*test_page?a b? and *test_page?a/b?", 0),
+        (SHARED_BUT_FOR_CASE, "*test_Page and *test_page", 0),
+        (SHARED_BUT_FOR_CASE, "*test_Page and *test_page", 2),
     ],
 )
-@pytest.mark.parametrize("processes", [0, 2])
 def test_tests_that_would_share_a_reference_are_an_error(
-    project: pytest.Pytester, tests: str, message: str, processes: int
+    project: pytest.Pytester, tests: str, names: str, processes: int
 ) -> None:
-    head = 'import pytest\nfrom PIL import Image\nPAGE = Image.new("L", (16, 16))\n'
-    project.makepyfile(head + re.sub(r"^ {12}", "", tests, flags=re.MULTILINE))
+    project.makepyfile(tests)
     run = project.runpytest_subprocess if processes else project.runpytest_inprocess
     result = run("--update-images", f"--numprocesses={processes}")
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines([message])
+    result.stdout.fnmatch_lines([f"{names} would share their references*"])
     assert not (project.path / "references").exists()
 
 
@@ -285,7 +284,7 @@ def test_folders_are_settings_and_an_option_goes_over_them(project: pytest.Pytes
     assert (project.path / "web/golden/pages/test_page.png").is_file()
 
 
-def test_processes_and_groups_of_xdist_change_no_names(project: pytest.Pytester) -> None:
+def test_a_group_of_xdist_changes_no_names(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
         import pytest
@@ -297,7 +296,7 @@ def test_processes_and_groups_of_xdist_change_no_names(project: pytest.Pytester)
             image_references.check(Image.new("L", (16, 16), level), profile="lossless")
         """
     )
-    options = ("--numprocesses=2", "--dist=loadgroup")
+    options = ("--numprocesses=1", "--dist=loadgroup")
     stored = project.runpytest_subprocess("--update-images", "--junitxml=junit.xml", *options)
     stored.assert_outcomes(passed=4)
     assert str(stored.stdout).count("stored: references/test_page-") == 4

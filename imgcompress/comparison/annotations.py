@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from imgcompress.comparison.record import Compared, Outcome
-from imgcompress.comparison.told import complaints, measurements
+from imgcompress.comparison.told import complaints, measurements, scores
 from imgcompress.dataset.printable import printable
 from imgcompress.errors import UsageError
 
@@ -75,8 +75,7 @@ def summary(results: Sequence[Compared]) -> str:
         return text
     text += "| picture | outcome | why | scores |\n|---|---|---|---|\n"
     for result in bad[:_MOST_ROWS]:
-        scores = ", ".join(f"{name} {value:.6g}" for name, value in result.scores.items())
-        cells = (printable(result.name), result.outcome.value, "; ".join(complaints(result)), scores)
+        cells = (printable(result.name), result.outcome.value, "; ".join(complaints(result)), scores(result))
         text += "| " + " | ".join(map(_as_markdown, cells)) + " |\n"
     if len(bad) > _MOST_ROWS:
         text += f"\nand {len(bad) - _MOST_ROWS} more that did not pass\n"

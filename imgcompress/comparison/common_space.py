@@ -100,4 +100,4 @@ def _alpha_notes(reference: Tensor | None, test: Tensor | None) -> tuple[str, ..
         has = ["opaque" if alpha is None else "transparent in places" for alpha in (reference, test)]
         return _unlike("alpha", *has)
     most = float((as_unit(reference) - as_unit(test)).abs().max())
-    return () if most == 0 else (f"alpha differs by up to {100 * most:.2g} %",)
+    return () if most == 0 else (f"alpha differs by up to {100 * most:.3g} %",)

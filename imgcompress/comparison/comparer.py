@@ -87,8 +87,8 @@ class Comparer:
         references, tests = [item.seen.reference for item in opened], [item.seen.test for item in opened]
         scores = self._measure.scores(references, tests)
         if set(self._metrics) & set(_HASHES):
-            pairs = zip(scores, references, tests, strict=True)
-            scores = [found | hash_distances(*pair, self._device) for found, *pair in pairs]
+            hashed = [hash_distances(*pair, self._device) for pair in zip(references, tests, strict=True)]
+            scores = [measured | hashes for measured, hashes in zip(scores, hashed, strict=True)]
         maps: list[dict[str, WindowMap]] = [{} for _ in opened]
         if self._local:
             maps = self._measure.windows(self._local, references, tests)

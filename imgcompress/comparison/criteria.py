@@ -46,7 +46,7 @@ METRICS = {
         Metric("psnr", 0.0, 100.0, has_windows=True),
         Metric("max_error", 0.0, 255.0, lower_is_better=True),
         Metric("phash", 0.0, 256.0, lower_is_better=True, digits=0),
-        Metric("phash_color", 0.0, 256.0, lower_is_better=True, digits=0),
+        Metric("phash_color", 0.0, 512.0, lower_is_better=True, digits=0),
     )
 }
 

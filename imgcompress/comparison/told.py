@@ -1,5 +1,6 @@
 """A comparison in words, the same for JUnit, annotations and tests."""
 
+from imgcompress.comparison.criteria import METRICS
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.dataset.printable import printable
 from imgcompress.perception.windows import Window
@@ -24,6 +25,15 @@ def complaints(result: Compared) -> tuple[str, ...]:
     return (printable(result.error or _WITHOUT_SCORES[result.outcome]),)
 
 
+def scores(result: Compared) -> str:
+    """What was measured over the whole picture, in one line.
+
+    Args:
+        result: of any outcome.
+    """
+    return ", ".join(f"{name} {METRICS[name].text(value)}" for name, value in result.scores.items())
+
+
 def measurements(result: Compared) -> tuple[str, ...]:
     """What was measured and noted of a pair, one line each: files, size, scores, worst windows, notes.
 
@@ -35,12 +45,13 @@ def measurements(result: Compared) -> tuple[str, ...]:
     if result.width is not None:
         lines.append(f"size: {result.width} x {result.height}")
     if result.scores:
-        lines.append("scores: " + ", ".join(f"{name} {value:.6g}" for name, value in result.scores.items()))
+        lines.append(f"scores: {scores(result)}")
     for name, windows in result.worst.items():
         if windows:
-            lines.append(f"worst windows by {name}: " + "; ".join(map(_place, windows)))
+            places = (f"{METRICS[name].text(window.value)} {_place(window)}" for window in windows)
+            lines.append(f"worst windows by {name}: {'; '.join(places)}")
     return (*lines, *(f"note: {printable(note)}" for note in result.notes))
 
 
 def _place(window: Window) -> str:
-    return f"{window.value:.6g} at x={window.x} y={window.y} ({window.width} x {window.height})"
+    return f"at ({window.x}, {window.y}), {window.width} x {window.height}"

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from imgcompress.config import AttentionConfig
-from imgcompress.dataset.heat import heat_colors
+from imgcompress.drawing.heat import heat_colors
 from imgcompress.image.color import as_rgb, pad_to, rgb_to_gray
 from imgcompress.image.picture import Picture
 from imgcompress.image.sampling import BLOCK

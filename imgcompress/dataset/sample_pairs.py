@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import nan
 
-from imgcompress.dataset.pair_drawing import Drawing, draw_pair
+from imgcompress.dataset.pair_drawing import draw_pair
 from imgcompress.dataset.shortlist import Shortlist
+from imgcompress.drawing.pair import PairDrawing
 from imgcompress.records import FileRecord, Status
 from imgcompress.targets import METRICS
 
@@ -40,7 +41,7 @@ class Pair:
     """
 
     record: FileRecord
-    drawing: Drawing
+    drawing: PairDrawing
     places: dict[Group, int]
     metric: str | None
 
@@ -117,10 +118,10 @@ class _Kept:
 
     def __init__(self, record: FileRecord, source: bytes, output: bytes) -> None:
         self.record = record
-        self._held: Drawing | tuple[bytes, bytes] = (source, output)
+        self._held: PairDrawing | tuple[bytes, bytes] = (source, output)
         if len(source) + len(output) > MOST_BYTES:
             self._held = self.draw()
 
-    def draw(self) -> Drawing:
+    def draw(self) -> PairDrawing:
         """How it looks."""
-        return self._held if isinstance(self._held, Drawing) else draw_pair(*self._held)
+        return self._held if isinstance(self._held, PairDrawing) else draw_pair(*self._held)

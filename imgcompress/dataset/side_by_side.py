@@ -3,18 +3,21 @@
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from imgcompress.dataset.heat import heat_colors
-from imgcompress.dataset.pair_drawing import in_bytes
+from imgcompress.dataset.pair_drawing import in_srgb
+from imgcompress.drawing.fitting import as_image
+from imgcompress.drawing.heat import heat_colors
+from imgcompress.drawing.heat_map import heat_panel
+from imgcompress.drawing.legend import draw_legend
+from imgcompress.drawing.score_map import score_map
+from imgcompress.drawing.sheet import captioned, column, framed, row
 from imgcompress.formats.jpeg.spending import bits_per_mcu
 from imgcompress.image.read import read_picture
 from imgcompress.image.upright import turned, upright
 
 PANEL_WIDTH = 640
-CAPTION_HEIGHT = 28
 
 
 def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
@@ -27,37 +30,28 @@ def draw_side_by_side(source: bytes, result: bytes) -> Image.Image:
         result: the file made from it.
 
     Returns:
-        An RGB image of two by two panels.
+        An RGB image of two by two panels, and the scale of the difference below.
 
     Raises:
         PictureError: one of the files does not decode.
     """
     picture = read_picture(result)
-    before, after = in_bytes(upright(read_picture(source))), in_bytes(upright(picture))
-    error = (before.float() - after.float()).abs().mean(dim=0)
-    difference = functional.avg_pool2d(error[None, None], 8, ceil_mode=True)[0, 0]
-    bits_per_pixel = 8 * len(result) / error.numel()
+    before, after = in_srgb(upright(read_picture(source))), in_srgb(upright(picture))
+    scores = score_map(before, after)
+    size = PANEL_WIDTH, max(1, round(PANEL_WIDTH * scores.height / scores.width))
+    bits_per_pixel = 8 * len(result) / (scores.height * scores.width)
     panels = [
-        (f"original: {len(source):,} bytes", _picture(before)),
-        (f"result: {len(result):,} bytes, {bits_per_pixel:.2f} bits a pixel", _picture(after)),
-        (
-            f"where the difference is: mean {difference.mean():.1f}, most {difference.max():.1f} levels",
-            _heat(difference),
-        ),
+        (f"original: {len(source):,} bytes", as_image(before).resize(size)),
+        (f"result: {len(result):,} bytes, {bits_per_pixel:.2f} bits a pixel", as_image(after).resize(size)),
+        ("where the difference is", heat_panel(before, scores, (), size)),
     ]
     if picture.format == "jpeg":
         bits = bits_per_mcu(result)
         told = f"where the bits went: {bits.median():.0f} bits a unit (median) to {bits.max():.0f}"
-        panels.insert(2, (told, _heat(turned(bits, picture.metadata.orientation))))
-    height = max(1, round(PANEL_WIDTH * error.shape[0] / error.shape[1]))
-    sheet = Image.new("RGB", (2 * PANEL_WIDTH, 2 * (height + CAPTION_HEIGHT)), "white")
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(16)
-    for number, (caption, panel) in enumerate(panels):
-        left, top = number % 2 * PANEL_WIDTH, number // 2 * (height + CAPTION_HEIGHT)
-        pen.text((left + 8, top + 5), caption, fill="black", font=font)
-        sheet.paste(panel.resize((PANEL_WIDTH, height)), (left, top + CAPTION_HEIGHT))
-    return sheet
+        panels.insert(2, (told, _heat(turned(bits, picture.metadata.orientation)).resize(size)))
+    sheets = [captioned(panel, caption) for caption, panel in panels]
+    legend = draw_legend(PANEL_WIDTH, scores.side, ())
+    return framed(column([row(sheets[:2]), row(sheets[2:]), legend]))
 
 
 def save_side_by_side(source: Path, result: Path, output: Path) -> None:
@@ -68,10 +62,6 @@ def save_side_by_side(source: Path, result: Path, output: Path) -> None:
         OSError: a file cannot be read or written.
     """
     draw_side_by_side(source.read_bytes(), result.read_bytes()).save(output)
-
-
-def _picture(pixels: Tensor) -> Image.Image:
-    return Image.fromarray(pixels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy())
 
 
 def _heat(values: Tensor) -> Image.Image:

@@ -184,15 +184,40 @@ def test_github(
     assert "2 of 3 pictures passed" in summary.read_text()
 
 
+def test_drawings(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
+    reference, test = folders
+    one = tmp_path / "one.png"
+    assert run(capsys, reference / "bad.png", test / "bad.png", "--heatmap", one)[0] == EXIT_SOME_FAILED
+    with Image.open(one) as image:
+        assert image.width >= 3 * 256
+    page = tmp_path / "page.html"
+    code, _ = run(capsys, *folders, "--profile", "legacy", "--heatmap", tmp_path / "all", "--html", page)
+    assert code == EXIT_OK
+    drawn = sorted(path.relative_to(tmp_path / "all").as_posix() for path in (tmp_path / "all").rglob("*.*"))
+    assert drawn == ["bad.png.png", "good.png.png", "sub/jpeg.png.png"]
+    assert "3 of 3 passed" in page.read_text() and "<figure" not in page.read_text()
+    assert run(capsys, *folders, "--html", page)[0] == EXIT_SOME_FAILED
+    assert page.read_text().count("<figure") == 1
+
+
+def test_drawings_never_lie_among_the_pictures(folders: Folders, capsys: Capture) -> None:
+    reference, test = folders
+    assert "--heatmap" in error(capsys, *folders, "--heatmap", test / "maps")
+    assert "--heatmap" in error(
+        capsys, reference / "bad.png", test / "bad.png", "--heatmap", test / "bad.png"
+    )
+    assert "is a file" in error(capsys, *folders, "--heatmap", Path(__file__))
+
+
 def test_update_accepts_what_did_not_pass(folders: Folders, photo_file: Path, capsys: Capture) -> None:
     reference, test = folders
-    untouched = (reference / "sub/jpeg.png").stat()
+    untouched = (reference / "sub/jpeg.png").stat().st_mtime_ns
     Image.fromarray(data.coffee()[:64, :64]).save(test / "new.png")
     Image.fromarray(data.coffee()[:64, :80]).save(test / "good.png")  # of another size
     assert main(["compare", *map(str, folders), "--update"]) == EXIT_OK
     for name in ("bad.png", "new.png", "good.png"):
         assert (reference / name).read_bytes() == (test / name).read_bytes()
-    assert (reference / "sub/jpeg.png").stat() == untouched
+    assert (reference / "sub/jpeg.png").stat().st_mtime_ns == untouched
     capsys.readouterr()
     assert run(capsys, *folders)[0] == EXIT_OK
 
@@ -218,12 +243,14 @@ def test_update_to_another_format(folders: Folders, capsys: Capture) -> None:
 
 def test_update_makes_the_first_references(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     assert main(["compare", str(tmp_path / "made"), str(folders[1]), "--update"]) == EXIT_OK
+    capsys.readouterr()
     assert run(capsys, tmp_path / "made", folders[1], "--profile", "lossless")[0] == EXIT_OK
 
 
 def test_alpha_counts_over_every_background(tmp_path: Path, capsys: Capture) -> None:
     def save(name: str, gray: int, alpha: int) -> Path:
         pixels = np.full((64, 64, 4), gray, np.uint8)
+        pixels[..., 3] = 255
         pixels[16:48, 16:48, 3] = alpha
         Image.fromarray(pixels).save(tmp_path / name)
         return tmp_path / name

@@ -6,8 +6,8 @@ import pytest
 from junitparser import Error, Failure, JUnitXml
 
 from imgcompress.comparison.junit import write_junit
-from imgcompress.comparison.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.printable import printable
 from imgcompress.errors import UsageError
 
 # The part of junit-10.xsd (Jenkins' xunit plugin) that we use; the plugin refuses files that break it.
@@ -62,7 +62,7 @@ def test_another_reader_finds_outcomes_scores_and_notes(tmp_path: Path, results:
     (failure,) = cases[1].result
     assert failure.message == "ssimulacra2 is 61.20, below 70; a window has 12.50, below 40"
     assert failure.type == "failed"
-    assert "ssimulacra2 61.2, psnr nan" in cases[1].system_out
+    assert "ssimulacra2 61.20, psnr nan" in cases[1].system_out
     assert "12.5 at x=64 y=32 (64 x 64)" in cases[1].system_out
     assert "note: the reference has a color profile" in cases[1].system_out
     assert "psnr 41.25" in cases[0].system_out

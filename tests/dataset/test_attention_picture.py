@@ -7,7 +7,7 @@ from PIL import Image
 
 from imgcompress.config import AttentionConfig, Config, LoopConfig
 from imgcompress.dataset.attention_picture import GRAY_SHARE, attention_of, draw_attention
-from imgcompress.dataset.heat import heat_colors
+from imgcompress.drawing.heat import heat_colors
 from imgcompress.encode import Encoder
 from imgcompress.image.color import rgb_to_gray
 from imgcompress.image.picture import Picture

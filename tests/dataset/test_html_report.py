@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from imgcompress.config import Config
-from imgcompress.dataset import html_report
 from imgcompress.dataset.html import gathered, wording
 from imgcompress.dataset.html_report import RunFacts, read_records, write_html
-from imgcompress.dataset.pair_drawing import Drawing
 from imgcompress.dataset.sample_pairs import Group, Pair
+from imgcompress.drawing.html.page import text_of
+from imgcompress.drawing.pair import PairDrawing
 from imgcompress.errors import Reason, UsageError
 from imgcompress.records import FileRecord, Status
 
@@ -47,7 +47,7 @@ RECORDS = [
 class Page(HTMLParser):
     """What a page consists of."""
 
-    VOID = frozenset({"meta", "link", "img", "input", "br", "path", "rect", "col"})
+    VOID = frozenset({"meta", "link", "img", "input", "br", "path", "rect", "col", "image"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ def page(
 
 
 def pair(name: str, *groups: Group) -> Pair:
-    drawing = Drawing(b"before", b"after", b"heat", 0.25, 40, 30)
+    drawing = PairDrawing(b"before", b"after", b"heat", 40, 30)
     return Pair(recompressed(name), drawing, dict.fromkeys(groups, 0), "ssimulacra2")
 
 
@@ -251,11 +251,12 @@ def test_pairs_are_in_the_page_once(tmp_path: Path) -> None:
     groups = [tag["data-samples"] for _, tag in found.tags if "data-samples" in tag]
     assert groups == ["0", "1", "0"]
     assert re.search("Worst by SSIMULACRA2.*Best by SSIMULACRA2.*Largest savings", found.text)
-    sources = [tag["src"] for name, tag in found.tags if name == "img"]
+    sources = [tag.get("src") or tag["href"] for name, tag in found.tags if name in ("img", "image")]
     assert sources[:3] == [
         f"data:image/webp;base64,{packed}" for packed in ("YmVmb3Jl", "YWZ0ZXI=", "aGVhdA==")
     ]
-    assert "SSIM 0.75 or less" in found.text
+    assert len(sources) == 8 and sources[3] == sources[7]  # the color bar
+    assert "90 not seen70 high50 medium30 low" in found.text
 
 
 def test_records_are_read_from_the_report_of_lines(tmp_path: Path) -> None:
@@ -288,9 +289,10 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_the_style_and_the_script_are_in_the_page_as_they_are(tmp_path: Path) -> None:
     found = page(tmp_path, RECORDS)
-    assert found.styles == [html_report._text("report.css")] and found.scripts[1] == html_report._text(
-        "report.js"
-    )
+    styles = ("drawing/html/page.css", "drawing/html/pair.css", "dataset/html/report.css")
+    scripts = ("drawing/html/pair.js", "dataset/html/report.js")
+    assert found.styles == ["".join(map(text_of, styles))]
+    assert found.scripts[1] == "".join(map(text_of, scripts))
 
 
 def test_wording() -> None:

@@ -6,12 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcompress.dataset.side_by_side import (
-    CAPTION_HEIGHT,
-    PANEL_WIDTH,
-    draw_side_by_side,
-    save_side_by_side,
-)
+from imgcompress.dataset.side_by_side import PANEL_WIDTH, draw_side_by_side, save_side_by_side
+from imgcompress.drawing.legend import GROUND, MARGIN
+from imgcompress.drawing.sheet import CAPTION_HEIGHT
 from imgcompress.errors import PictureError
 
 
@@ -26,44 +23,47 @@ def pixels(photo: torch.Tensor) -> np.ndarray:
     return photo[:, 100:180, 100:260].permute(1, 2, 0).contiguous().numpy()
 
 
-def panels(sheet: Image.Image) -> list[np.ndarray]:
-    height = sheet.height // 2 - CAPTION_HEIGHT
-    return [
-        np.asarray(
-            sheet.crop((x, y + CAPTION_HEIGHT, x + PANEL_WIDTH, y + CAPTION_HEIGHT + height)), dtype=float
-        )
-        for y in (0, sheet.height // 2)
-        for x in (0, PANEL_WIDTH)
+def panels(sheet: Image.Image, height: int) -> list[np.ndarray]:
+    """The four places for panels of a height."""
+    corners = [
+        (MARGIN + x, MARGIN + y + CAPTION_HEIGHT)
+        for y in (0, height + CAPTION_HEIGHT + MARGIN)
+        for x in (0, PANEL_WIDTH + MARGIN)
     ]
+    return [np.asarray(sheet.crop((x, y, x + PANEL_WIDTH, y + height)), dtype=float) for x, y in corners]
 
 
 def test_four_panels(pixels: np.ndarray) -> None:
     sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG", quality=60))
-    assert sheet.size == (2 * PANEL_WIDTH, 2 * (PANEL_WIDTH // 2 + CAPTION_HEIGHT))
-    original, result, _, _ = panels(sheet)
+    assert sheet.width == 2 * PANEL_WIDTH + 3 * MARGIN
+    original, result, _, _ = panels(sheet, PANEL_WIDTH // 2)
     shown = np.asarray(Image.fromarray(pixels).resize((PANEL_WIDTH, PANEL_WIDTH // 2)), dtype=float)
     assert np.array_equal(original, shown)
     assert 0 < np.abs(result - shown).mean() < 8
 
 
 def test_a_result_that_is_no_jpeg_has_three_panels(pixels: np.ndarray) -> None:
-    original, result, difference, nothing = panels(
-        draw_side_by_side(file(pixels, "PNG"), file(pixels, "WEBP", quality=60))
-    )
+    sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "WEBP", quality=60))
+    original, result, difference, nothing = panels(sheet, PANEL_WIDTH // 2)
     assert 0 < np.abs(original - result).mean() < 8
-    assert difference.std() > 10 and (nothing == 255).all()
+    assert difference.std() > 10 and (nothing == GROUND).all()
 
 
-def test_the_maps_are_bright_where_the_bits_and_the_difference_are() -> None:
+def test_the_maps_are_colored_where_the_bits_and_the_difference_are() -> None:
     generator = np.random.default_rng(0)
     pixels = np.full((128, 128, 3), 128, dtype=np.uint8)
     pixels[:64, 64:] = generator.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG", quality=20))
-    for heat in panels(sheet)[2:]:
-        half = PANEL_WIDTH // 2
-        quarters = [heat[y : y + half, x : x + half].mean() for y in (0, half) for x in (0, half)]
-        assert quarters[1] > 100
-        assert max(quarters[0], quarters[2], quarters[3]) < 30
+    _, _, bits, difference = panels(sheet, PANEL_WIDTH)
+    half = PANEL_WIDTH // 2
+    edge = PANEL_WIDTH // 8  # what lies at the quarter's border is touched by it
+    corners = [(y, x) for y in (0, half + edge) for x in (0, half + edge)]
+    brightness = [bits[y : y + half - edge, x : x + half - edge].mean() for y, x in corners]
+    assert brightness[1] > 100 and max(brightness[0], *brightness[2:]) < 30
+    colors = [
+        np.ptp(difference[y : y + half - edge, x : x + half - edge], axis=-1).mean() for y, x in corners
+    ]
+    assert colors[1] > 40 and max(colors[0], *colors[2:]) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (1, 2000)])
@@ -72,7 +72,7 @@ def test_odd_sizes_and_gray(gray: bool, size: tuple[int, int]) -> None:
     pixels = np.full((*size, 3), 90, dtype=np.uint8)
     pixels = pixels[..., 0] if gray else pixels
     sheet = draw_side_by_side(file(pixels, "PNG"), file(pixels, "JPEG"))
-    assert sheet.size[0] == 2 * PANEL_WIDTH and sheet.size[1] > 2 * CAPTION_HEIGHT
+    assert sheet.width == 2 * PANEL_WIDTH + 3 * MARGIN and sheet.height > 2 * CAPTION_HEIGHT
 
 
 def test_saved_as_png(pixels: np.ndarray, tmp_path: Path) -> None:

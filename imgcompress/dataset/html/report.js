@@ -1,5 +1,3 @@
-"use strict";
-
 (() => {
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -9,7 +7,7 @@
   };
 
   const showSamples = () => {
-    const figures = [...document.querySelectorAll(".sample")];
+    const figures = [...document.querySelectorAll(".pair")];
     const buttons = [];
 
     const select = (chosen) => {
@@ -29,25 +27,6 @@
       }
     }
 
-    for (const figure of figures) {
-      const stage = figure.querySelector(".stage");
-      const slider = figure.querySelector("input");
-      const cut = () => {
-        stage.style.setProperty("--cut", `${slider.value}%`);
-        slider.setAttribute("aria-valuetext", `${slider.value} % before, ${100 - slider.value} % after`);
-      };
-      slider.addEventListener("input", cut);
-      cut();
-
-      const toggle = figure.querySelector(".toggle");
-      toggle.addEventListener("click", () => {
-        const on = toggle.getAttribute("aria-pressed") !== "true";
-        toggle.setAttribute("aria-pressed", String(on));
-        figure.classList.toggle("heated", on);
-        figure.querySelector(".heat").hidden = !on;
-        figure.querySelector(".legend").hidden = !on;
-      });
-    }
     select(figures[0]);
   };
 

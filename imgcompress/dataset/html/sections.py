@@ -1,6 +1,5 @@
 """The page's sections, each as HTML; all that comes from files or from the run is escaped."""
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -12,8 +11,10 @@ from imgcompress.dataset.html.gathered import Gathered, costs_of
 from imgcompress.dataset.html.histogram import draw_histogram
 from imgcompress.dataset.html.run_facts import RunFacts
 from imgcompress.dataset.html.wording import duration, files, percent, score_of, size, words
-from imgcompress.dataset.pair_drawing import LONGEST_SIDE
 from imgcompress.dataset.sample_pairs import RANKED_BY, Group, Pair
+from imgcompress.drawing.html.pair_figure import pair_figure
+from imgcompress.drawing.pair import LONGEST_SIDE
+from imgcompress.drawing.score_heat import SIDE
 from imgcompress.errors import Reason
 from imgcompress.records import FileRecord, Status
 
@@ -97,12 +98,12 @@ def samples(pairs: Sequence[Pair], gathered: Gathered) -> str:
     by = score_of(pairs[0].metric or "score").name
     names = {Group.WORST: f"Worst by {by}", Group.BEST: f"Best by {by}", Group.SAVING: "Largest savings"}
     strip = "".join(_group(name, group, pairs) for group, name in names.items())
-    figures = "".join(_figure(number, pair, gathered.folder) for number, pair in enumerate(pairs))
+    figures = "".join(_figure(pair, gathered.folder) for pair in pairs)
     return (
         '<section id="samples"><h2>Before and after</h2>'
         '<p class="lead">Drag across a picture, or use the arrow keys. Pictures here are at most '
         f"{LONGEST_SIDE} pixels long and packed anew for this page; the map of differences is taken from "
-        "every pixel of the files.</p>"
+        f"every pixel of the files: SSIMULACRA2 in windows of {SIDE} pixels, on the same scale for all.</p>"
         f'<div id="strip">{strip}</div>{figures}</section>'
     )
 
@@ -116,10 +117,8 @@ def _group(name: str, group: Group, pairs: Sequence[Pair]) -> str:
     return f'<div><h3>{escape(name)}</h3><p data-samples="{" ".join(map(str, numbers))}"></p></div>'
 
 
-def _figure(number: int, pair: Pair, folder: str) -> str:
-    record, drawing = pair.record, pair.drawing
-    name = escape(record.source.removeprefix(folder))
-    size = f'width="{drawing.width}" height="{drawing.height}"'
+def _figure(pair: Pair, folder: str) -> str:
+    record = pair.record
     scores = "".join(
         f"<div><dt>{escape(score_of(metric).label)}</dt><dd>{score_of(metric).text(value)}</dd></div>"
         for metric in sorted(record.scores, key=lambda name: (*RANKED_BY, name).index(name))
@@ -129,22 +128,12 @@ def _figure(number: int, pair: Pair, folder: str) -> str:
         f"<div><dt>Bytes as {escape(form)}</dt><dd>{bytes_out:,}</dd></div>"
         for form, bytes_out in costs_of(record).items()
     )
-    return (
-        f'<figure class="sample" id="sample-{number}"><div class="stage">'
-        f'<img class="before" {size} alt="{name}, before" src="{_data_url(drawing.before)}">'
-        f'<img class="after" {size} alt="{name}, after" src="{_data_url(drawing.after)}">'
-        f'<img class="heat" alt="Where before and after differ" src="{_data_url(drawing.heat)}" hidden>'
-        '<span class="tag left">Before</span><span class="tag right">After</span>'
-        '<input type="range" min="0" max="100" step="0.5" value="50" aria-label="How much is before">'
-        '<span class="handle"></span></div><figcaption>'
-        f'<p class="name">{name}</p>'
+    facts = (
         f"<dl><div><dt>Bytes before</dt><dd>{record.bytes_in or 0:,}</dd></div>"
         f"<div><dt>Bytes after</dt><dd>{record.bytes_out or 0:,}</dd></div>"
         f"<div><dt>Saved</dt><dd>{percent(record)}</dd></div>{costs}{scores}</dl>"
-        '<p class="heating"><button type="button" class="toggle" aria-pressed="false">Where it differs'
-        '</button><span class="legend" hidden><span>equal</span><span class="ramp"></span>'
-        f"<span>SSIM {1 - drawing.brightest:.2f} or less</span></span></p></figcaption></figure>"
     )
+    return pair_figure(pair.drawing, record.source.removeprefix(folder), facts)
 
 
 def plots(gathered: Gathered) -> str:
@@ -233,7 +222,3 @@ def table_note(gathered: Gathered) -> str:
         shown = f"The first {len(gathered.rows):,} of {gathered.count:,}"
         notes.append(f"{shown}; the report of JSON lines has all.")
     return " ".join(notes)
-
-
-def _data_url(data: bytes) -> str:
-    return "data:image/webp;base64," + base64.b64encode(data).decode()

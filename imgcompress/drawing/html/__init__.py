@@ -1,0 +1,1 @@
+"""Pages that need no network: what all of them share, and a pair of pictures to be looked at in them."""
