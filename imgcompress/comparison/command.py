@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,9 @@ from imgcompress.comparison.annotations import append_summary, commands
 from imgcompress.comparison.common_space import Seen
 from imgcompress.comparison.comparer import Comparer, Opened
 from imgcompress.comparison.criteria import Criterion
+from imgcompress.comparison.drawings import LOCATED_BY, pair_drawing, side_by_side
 from imgcompress.comparison.exclusions import Exclusions
+from imgcompress.comparison.html_page import MOST_FIGURES, write_page
 from imgcompress.comparison.junit import write_junit
 from imgcompress.comparison.lines import show_line, show_totals, to_json
 from imgcompress.comparison.opening import open_pair
@@ -28,6 +29,9 @@ from imgcompress.compressor import find_device
 from imgcompress.config import Config
 from imgcompress.dataset.pipeline import map_ahead, windows_of
 from imgcompress.dataset.printable import printable
+from imgcompress.drawing.pair import PairDrawing
+from imgcompress.errors import PictureError, UsageError
+from imgcompress.image.write import write_atomically
 
 _MOST_PAIRS = 16
 """Measured at once, at most."""
@@ -79,14 +83,20 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
         UsageError: nothing to compare, or options that cannot be carried out.
     """
     pairs, started = _pairs(options), time.perf_counter()
+    _check_heatmap(options)
     console = Console()
-    results = []
+    results: list[Compared] = []
+    drawings: dict[str, PairDrawing] = {}
     name_width = max(len(printable(pair.name)) for pair in pairs)
-    with ExitStack() as stack:
-        progress = stack.enter_context(Progress(console=messages, transient=True))
+    with Progress(console=messages, transient=True) as progress:
         task = progress.add_task("compare", total=len(pairs))
-        for compared, opened in _compared(pairs, options, config):
+        for compared, seen in _compared(pairs, options, config):
             results.append(compared)
+            if seen is not None and options.heatmap is not None:
+                _write_heatmap(options, compared, side_by_side(seen, compared))
+            is_shown = compared.outcome is Outcome.FAILED and len(drawings) < MOST_FIGURES
+            if seen is not None and options.html is not None and is_shown:
+                drawings[compared.name] = pair_drawing(seen, compared)
             if options.json:
                 console.out(json.dumps(to_json(compared)), highlight=False)
             else:
@@ -96,6 +106,8 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
         show_totals(results, console)
     if options.junit is not None:
         write_junit(options.junit, results, time.perf_counter() - started)
+    if options.html is not None:
+        write_page(options.html, _title(options), results, drawings.get)
     if options.github:
         for line in commands(results, os.environ):
             messages.out(line, highlight=False)
@@ -111,6 +123,31 @@ def _pairs(options: CompareOptions) -> list[Pair]:
     return pairs_of(options.reference, options.test)
 
 
+def _title(options: CompareOptions) -> str:
+    return printable(f"{options.reference.name} and {options.test.name}")
+
+
+def _check_heatmap(options: CompareOptions) -> None:
+    """Drawings must not replace pictures, nor be taken for some the next time."""
+    if options.heatmap is None:
+        return
+    place = options.heatmap.resolve()
+    for folder in (options.reference, options.test):
+        if place == folder.resolve() or (folder.is_dir() and place.is_relative_to(folder.resolve())):
+            raise UsageError(f"--heatmap: {options.heatmap} lies in {folder}, where the pictures are")
+    if options.test.is_dir() and options.heatmap.is_file():
+        raise UsageError(f"--heatmap: {options.heatmap} is a file; of folders a folder of drawings is made")
+
+
+def _write_heatmap(options: CompareOptions, compared: Compared, drawing: bytes) -> None:
+    assert options.heatmap is not None
+    place = options.heatmap / f"{compared.name}.png" if options.test.is_dir() else options.heatmap
+    try:
+        write_atomically(place, drawing)
+    except PictureError as error:
+        raise UsageError(f"--heatmap: {error}") from error
+
+
 def _has_files(path: Path) -> bool:
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
@@ -119,7 +156,14 @@ def _compared(
     pairs: Iterable[Pair], options: CompareOptions, config: Config
 ) -> Iterator[tuple[Compared, Seen | None]]:
     """Each pair's end, and what was seen of it, in order; a bounded number of pictures is in memory."""
-    comparer = Comparer(config, find_device(config.device), options.criteria, metrics=options.metrics)
+    is_drawn = options.heatmap is not None or options.html is not None
+    comparer = Comparer(
+        config,
+        find_device(config.device),
+        options.criteria,
+        metrics=options.metrics,
+        locate=[LOCATED_BY] if is_drawn else [],
+    )
     with ThreadPoolExecutor(config.threads, thread_name_prefix="compare") as pool:
         read = partial(open_pair, exclusions=options.exclusions, limits=config.limits)
         opened = map_ahead(pool, read, pairs, 2 * config.threads)

@@ -4,7 +4,9 @@ from torch import Tensor
 
 from imgcompress.drawing.score_heat import SIDE, STRIDE
 from imgcompress.image.color import as_rgb
-from imgcompress.perception.windows import WindowMap, ssimulacra2_windows
+from imgcompress.perception.ssimulacra2 import ssimulacra2_windows
+from imgcompress.perception.window_grid import WindowGrid
+from imgcompress.perception.windows import WindowMap
 from imgcompress.shapes import UInt8
 
 
@@ -20,4 +22,5 @@ def score_map(
     if len(reference) != len(test):
         pair = as_rgb(pair[0]), as_rgb(pair[1])
     _, height, width = reference.shape
-    return WindowMap(ssimulacra2_windows(*pair, SIDE, STRIDE)[0].cpu(), SIDE, STRIDE, width, height)
+    scores = ssimulacra2_windows(*pair, WindowGrid(height, width, SIDE, STRIDE))
+    return WindowMap(scores[0].cpu(), SIDE, STRIDE, width, height)

@@ -21,11 +21,10 @@ THRESHOLDS = 8
 """Of a cell and plane, on either side of gray."""
 COLOR_BITS = 2 * 2 * THRESHOLDS * CELLS**2
 
-_LEAST, _MOST = 2.0, 64.0
+_LEAST, _MOST = 1.25, 48.0
 """Ends of the series of thresholds, in levels of 0..255 from gray. Chosen, like their number, among 4, 6 and
 8 thresholds from 1.25 to 3 and up to 24 to 96 levels, for copies and rotated hues to be far apart in the
-pictures of scripts/hash_table (Kodak, CLIC, cameras); a least of 1.25 was as good, but nearer to the noise
-of JPEGs."""
+pictures of scripts/hash_table (Kodak, CLIC, cameras)."""
 
 _ORDER = ((0, 8, 2, 10), (12, 4, 14, 6), (3, 11, 1, 9), (15, 7, 13, 5))
 """Which cell has which member of the series: an ordered dither, so that neighbors differ much."""

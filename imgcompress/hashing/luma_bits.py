@@ -23,7 +23,7 @@ rounding. Without it the last digits would decide where there is nothing, as in 
 _GRADIENT_UNIT = 2.55
 """One percent of 0..255; lesser differences of neighbors do not count. Source: PDQ."""
 _GRADIENTS_A_POINT = 90
-"""Percents of gradient that make a point of quality. Source: PDQ, where they were chosen by eye."""
+"""Percents of gradient that make a point of quality. Source: PDQ, where it was chosen by hand."""
 
 
 def luma_bits(thumbnails: Float[Tensor, "batch 3 64 64"]) -> Bool[Tensor, "batch 256"]:
@@ -36,7 +36,7 @@ def luma_bits(thumbnails: Float[Tensor, "batch 3 64 64"]) -> Bool[Tensor, "batch
         From the highest frequency to the lowest, rows first, as PDQ's hexadecimal digits have them. Half of
         them are set; fewer where coefficients are equal, and none in flat pictures.
 
-    Source: PDQ (as in ``thumbnail``), "PDQ: DCT", "PDQ: quantization".
+    Source: PDQ, as for ``thumbnail.thumbnails``.
     """
     basis = _basis(thumbnails.device)
     waves = basis @ rgb_to_gray(thumbnails).double() @ basis.T
@@ -50,7 +50,7 @@ def gradient_quality(thumbnails: Float[Tensor, "batch 3 64 64"]) -> Int[Tensor, 
     Args:
         thumbnails: 0..1.
 
-    Source: PDQ (as in ``thumbnail``), "PDQ: image-domain quality metric".
+    Source: PDQ, as for ``thumbnail.thumbnails``.
     """
     luma = rgb_to_gray(thumbnails) * 255
     along, across = (luma.diff(dim=dim).abs().div(_GRADIENT_UNIT).floor().sum((1, 2)) for dim in (1, 2))

@@ -18,16 +18,17 @@ from imgcompress.shapes import Bool, Float, Shaped
 LUMA_MATCH = 31
 """Bits of luminance that may differ between copies of a picture.
 
-Source: PDQ's authors, by whom unrelated pictures are hardly ever nearer. scripts/hash_table checks it.
+Source: what PDQ's authors recommend to begin with (github.com/facebook/ThreatExchange, pdq/README.md).
+scripts/hash_table checks it.
 """
-COLOR_MATCH = 18
-"""Bits of color that may differ between copies in the same colors: between the farthest copies (16) and the
-nearest picture with hues rotated by 30 degrees (21), of 34 photographs with more than hardly any color
-(scripts/hash_table; Kodak, CLIC, cameras)."""
+COLOR_MATCH = 21
+"""Bits of color that may differ between copies in the same colors: in the middle between the farthest copies
+(16) and the nearest pictures with hues rotated by 30 degrees (26) of 34 photographs with more than hardly any
+color (scripts/hash_table; Kodak, CLIC, cameras)."""
 LEAST_QUALITY = 10
 """Hashes of lower quality are made of too little to tell pictures apart by: crops of different photographs
 that match have qualities below 1, and the photograph with the lowest one has 22 (scripts/hash_table). PDQ's
-authors ask for 50 and more, which would leave that one out."""
+authors recommend to discard all up to 49, which would leave that one out."""
 
 _LEAST_SIDE = 32
 """Pixels: 16 half waves need more than 16, and so they do in a copy of half the size."""
@@ -66,7 +67,7 @@ class PerceptualHash:
         return not any(self.luma)
 
     def to_hex(self) -> tuple[str, str]:
-        """Luma in 64 hexadecimal digits (PDQ's, but for a few bits), color in 128."""
+        """Luma in 64 hexadecimal digits (PDQ's, but for some 8 bits), color in 128."""
         return self.luma.hex(), self.color.hex()
 
     @classmethod
@@ -153,7 +154,7 @@ def hash_distances(reference: Decoded, test: Decoded, device: torch.device) -> d
 def _packed(bits: Bool[Tensor, "batch bits"]) -> list[list[int]]:
     """Eight to a byte, the first one highest."""
     places = 2 ** torch.arange(7, -1, -1, device=bits.device)
-    packed: list[list[int]] = (bits.reshape(len(bits), -1, 8) * places).sum(2).tolist()
+    packed: list[list[int]] = (bits.reshape(len(bits), bits.shape[1] // 8, 8) * places).sum(2).tolist()
     return packed
 
 

@@ -48,13 +48,13 @@ def thumbnails(
     Returns:
         0..1, gamma-coded as the pixels are.
 
-    Source: E. Davis et al., "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm",
-        Facebook 2019, "PDQ: luminance and downsampling".
+    Source: "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", hashing.pdf of
+        github.com/facebook/ThreatExchange.
     """
     batch, channels, height, width = pixels.shape
     down, across = tents(height, pixels.device), tents(width, pixels.device)
     made = torch.zeros(batch, channels, SIDE, SIDE, device=pixels.device)
-    rows = max(1, BLOCK_PIXELS // (batch * width))
+    rows = max(1, BLOCK_PIXELS // max(1, batch * width))
     for first in range(0, height, rows):
         strip = as_unit(pixels[:, :, first : first + rows])
         if alpha is not None:

@@ -184,6 +184,31 @@ def test_github(
     assert "2 of 3 pictures passed" in summary.read_text()
 
 
+def test_drawings(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
+    reference, test = folders
+    one = tmp_path / "one.png"
+    assert run(capsys, reference / "bad.png", test / "bad.png", "--heatmap", one)[0] == EXIT_SOME_FAILED
+    with Image.open(one) as image:
+        assert image.width >= 3 * 256
+    page = tmp_path / "page.html"
+    code, _ = run(capsys, *folders, "--profile", "legacy", "--heatmap", tmp_path / "all", "--html", page)
+    assert code == EXIT_OK
+    drawn = sorted(path.relative_to(tmp_path / "all").as_posix() for path in (tmp_path / "all").rglob("*.*"))
+    assert drawn == ["bad.png.png", "good.png.png", "sub/jpeg.png.png"]
+    assert "3 of 3 passed" in page.read_text() and "<figure" not in page.read_text()
+    assert run(capsys, *folders, "--html", page)[0] == EXIT_SOME_FAILED
+    assert page.read_text().count("<figure") == 1
+
+
+def test_drawings_never_lie_among_the_pictures(folders: Folders, capsys: Capture) -> None:
+    reference, test = folders
+    assert "--heatmap" in error(capsys, *folders, "--heatmap", test / "maps")
+    assert "--heatmap" in error(
+        capsys, reference / "bad.png", test / "bad.png", "--heatmap", test / "bad.png"
+    )
+    assert "is a file" in error(capsys, *folders, "--heatmap", Path(__file__))
+
+
 def test_update_accepts_what_did_not_pass(folders: Folders, photo_file: Path, capsys: Capture) -> None:
     reference, test = folders
     untouched = (reference / "sub/jpeg.png").stat().st_mtime_ns

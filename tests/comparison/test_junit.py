@@ -6,8 +6,8 @@ import pytest
 from junitparser import Error, Failure, JUnitXml
 
 from imgcompress.comparison.junit import write_junit
-from imgcompress.dataset.printable import printable
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.printable import printable
 from imgcompress.errors import UsageError
 
 # The part of junit-10.xsd (Jenkins' xunit plugin) that we use; the plugin refuses files that break it.
