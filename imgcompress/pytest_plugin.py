@@ -4,7 +4,6 @@ Every run of pytest loads this module wherever the package is installed: it impo
 """
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -109,9 +108,9 @@ class ImageReferences:
         from imgcompress.testing import assert_images_match
 
         stem = self._claim(name)
-        path, failure = self._folder / f"{stem}.png", self._failures / stem
+        path, failure = _near(self._folder / f"{stem}.png"), _near(self._failures / stem)
         made = as_picture(picture, "picture")
-        problem = f"there is no reference {_shown(path)}"
+        problem = f"there is no reference {path}"
         if path.exists():
             heatmap = None if self._is_updated else failure / "heatmap.png"
             try:
@@ -121,10 +120,10 @@ class ImageReferences:
                 problem = str(error)
         if self._is_updated:
             write_reference(path, made)
-            self._item.user_properties.append((_WRITTEN, _shown(path)))
+            self._item.user_properties.append((_WRITTEN, str(path)))
             return
         write_reference(failure / "picture.png", made)
-        kept = f"the picture: {_shown(failure / 'picture.png')}"
+        kept = f"the picture: {failure / 'picture.png'}"
         raise AssertionError(f"{problem}\n{kept}\nto accept it: pytest --update-images")
 
     def _claim(self, name: str | None) -> str:
@@ -175,5 +174,7 @@ def _part(text: str) -> str:
     return f"{part[: _LONGEST - len(digest) - 1].rstrip('-')}-{digest}"
 
 
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+def _near(path: Path) -> Path:
+    """A path from the working directory, which is shorter to read, where it is below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
