@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 
 QUICK = ("--device", "cpu", "--loop.rounds", "0", "--jobs", "2", "--workers", "1")
 
