@@ -2,6 +2,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+import piq
 import pytest
 import torch
 from PIL import Image
@@ -10,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from imgcompress.config import Config, LimitsConfig
 from imgcompress.errors import UsageError
 from imgcompress.image.picture import Decoded
-from imgcompress.measure import BACKGROUNDS, Measure
+from imgcompress.measure import BACKGROUNDS, LOWER_IS_BETTER, WINDOWED, Measure
 from imgcompress.perception import tiles, window_grid
 from imgcompress.perception.pixel_error import psnr
 from imgcompress.perception.ssimulacra2 import ssimulacra2
@@ -249,3 +250,104 @@ def test_a_missing_trunk_is_said_at_once(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"trunk\.safetensors"):
         Measure(["vgg"], config, CPU)
     Measure(["ssim"], config, CPU)
+
+
+# The other metrics
+
+
+def test_multi_scale_ssim_is_piqs_and_small_pictures_repeat_their_edges(photo: torch.Tensor) -> None:
+    measure = Measure(["ms_ssim"], Config(), CPU)
+    for size in ((170, 200), (40, 200), (1, 1)):
+        before, after = crop(photo, *size), coarse(crop(photo, *size), 20)
+        (found,) = scores(measure, [before], [after])
+        below, right = max(0, 161 - size[0]), max(0, 161 - size[1])
+        padded = [
+            torch.from_numpy(np.pad(picture.numpy(), ((0, 0), (0, below), (0, right)), "edge"))
+            for picture in (before, after)
+        ]
+        expected = piq.multi_scale_ssim(*(picture[None].float() / 255 for picture in padded)).item()
+        assert found["ms_ssim"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("tile_megapixels", [3.0, 0.001])
+def test_the_largest_error_is_exact(
+    tile_megapixels: float, photo: torch.Tensor, device: torch.device
+) -> None:
+    measure = Measure(["max_error"], Config(limits=LimitsConfig(tile_megapixels=tile_megapixels)), device)
+    before = crop(photo)
+    for levels in range(1, 256, 23):
+        after = before.clone()
+        after[1, 30, 40] = (int(before[1, 30, 40]) + levels) % 256
+        expected = abs(int(after[1, 30, 40]) - int(before[1, 30, 40]))
+        pairs = [(before, after), (deep(before), deep(after)), (deep(before), after)]
+        found = scores(measure, *zip(*pairs, strict=True))
+        assert found == [{"max_error": expected}] * 3
+    same = scores(measure, [before, deep(before), before], [before, deep(before), deep(before)])
+    assert same == [{"max_error": 0.0}] * 3
+    finest = deep(before).int()
+    finest[0, 0, 0] += 1 if finest[0, 0, 0] == 0 else -1
+    (found,) = scores(measure, [deep(before)], [finest.to(torch.uint16)])
+    assert found["max_error"] == pytest.approx(1 / 257, abs=5e-5)
+
+
+def test_lower_is_better_for_distances_alone() -> None:
+    assert {"vgg", "max_error"} == LOWER_IS_BETTER
+
+
+def test_every_background_counts(photo: torch.Tensor) -> None:
+    # A mid gray that is lost shows over black and white, and is all that does not show over itself.
+    before = Decoded(torch.full((3, 40, 40), 128, dtype=torch.uint8))
+    after = Decoded(before.pixels, torch.zeros(40, 40, dtype=torch.uint8))
+    by_level = {}
+    for backgrounds in ((128 / 255,), (0.9,), (128 / 255, 0.9)):
+        measure = Measure(["psnr", "max_error"], Config(), CPU, backgrounds=backgrounds)
+        (by_level[backgrounds],) = measure.scores([before], [after])
+    assert by_level[128 / 255,] == {"psnr": 100.0, "max_error": 0.0}
+    assert by_level[0.9,] == by_level[128 / 255, 0.9]
+    assert by_level[0.9,]["max_error"] == pytest.approx(0.9 * 255 - 128, abs=1e-3)
+
+
+# Windows
+
+
+def test_windows_are_of_the_pair_they_stand_for(photo: torch.Tensor, device: torch.device) -> None:
+    before = [crop(photo), crop(photo, 100, 130), crop(photo)[:1], crop(photo)]
+    after = [coarse(before[0], 20), coarse(before[1]), coarse(before[2]), crop(photo, 64, 70)]
+    measure = Measure(ALL, Config(), device)
+    found = measure.windows(WINDOWED, [Decoded(p) for p in before], [Decoded(p) for p in after])
+    assert [tuple(maps) for maps in found] == [WINDOWED] * 3 + [()]
+    for maps, pixels in zip(found, before[:3], strict=False):
+        for window_map in maps.values():
+            assert (window_map.height, window_map.width) == tuple(pixels.shape[1:])
+            assert window_map.values.shape == ((1, 2) if pixels.shape[1] == 64 else (3, 4))
+            assert window_map.values.device.type == "cpu"
+    errors = (before[1][:, 64:, 32:96].float() - after[1][:, 64:, 32:96].float()) / 255
+    assert found[1]["psnr"].values[2, 1].item() == pytest.approx(
+        -10 * errors.square().mean().log10().item(), abs=1e-3
+    )
+
+
+def test_windows_show_the_worst_of_all_backgrounds(photo: torch.Tensor) -> None:
+    before = Decoded(crop(photo, 128, 128), crop(photo, 128, 128, left=200)[0])
+    after = Decoded(coarse(before.pixels, 30), coarse(before.alpha[None], 30)[0])
+    levels = (0.1, 0.5, 0.9)
+    (found,) = Measure(ALL, Config(), CPU, backgrounds=levels).windows(WINDOWED, [before], [after])
+    each = [
+        Measure(ALL, Config(), CPU, backgrounds=(level,)).windows(WINDOWED, [before], [after])[0]
+        for level in levels
+    ]
+    for name in WINDOWED:
+        worse = (np.max if name == "vgg" else np.min)([maps[name].values.numpy() for maps in each], 0)
+        np.testing.assert_array_equal(found[name].values.numpy(), worse)
+
+
+def test_windows_of_large_pictures_are_the_same(photo: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = crop(photo, 200, 150)
+    after = coarse(before)
+    names = ("psnr", "ssim", "ssimulacra2")
+    (whole,) = Measure(names, Config(), CPU).windows(names, [Decoded(before)], [Decoded(after)], 16, 8)
+    monkeypatch.setattr(window_grid, "STRIP_PIXELS", 1)
+    in_parts = Measure(names, Config(limits=LimitsConfig(tile_megapixels=0.001)), CPU)
+    (found,) = in_parts.windows(names, [Decoded(deep(before))], [Decoded(after)], 16, 8)
+    for name in names:
+        torch.testing.assert_close(found[name].values, whole[name].values, rtol=1e-4, atol=1e-4)

@@ -179,7 +179,7 @@ class MapDistance(nn.Module, ABC):
         errors = distance / SSIMULACRA2_SCALE
         logs = [torch.log(part.clamp(min=LEAST)) for part in (vgg, errors)]
         mixed = torch.exp((1 - self.ssimulacra2) * logs[0] + self.ssimulacra2 * logs[1])
-        return torch.where((vgg > 0) | (errors > 0), mixed, 0)
+        return torch.where((vgg <= 0) & (errors <= 0), 0, mixed)
 
     def _vgg_map(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = prepare(a, self.shrink), prepare(b, self.shrink)

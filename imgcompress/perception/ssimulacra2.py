@@ -37,7 +37,7 @@ from torch import Tensor
 
 from imgcompress.image.color import as_rgb, as_unit, pad_to
 from imgcompress.image.strips import overlapping
-from imgcompress.perception.tiles import Window, level_means
+from imgcompress.perception.tiles import Window, level_means, tile_pixels
 from imgcompress.perception.window_grid import WindowGrid
 from imgcompress.shapes import Float, Int, Shaped
 
@@ -122,6 +122,9 @@ def ssimulacra2(
 
     Source: cloudinary/ssimulacra2, ssimulacra2.cc. Its program refuses pictures below 8 pixels on a side.
     """
+    has_gradient = torch.is_grad_enabled() and (reference.requires_grad or test.requires_grad)
+    # Without gradients a CPU is faster in tiles, which stay in its cache.
+    tiled = tiled or (reference.device.type == "cpu" and not has_gradient and not recursive)
     prepared = Ssimulacra2Reference(reference, recursive=recursive, tiled=tiled)
     return score_from_distance(prepared.distance(test))
 
@@ -137,7 +140,7 @@ def score_from_distance(distance: Float[Tensor, "*batch"]) -> Float[Tensor, "*ba
     """
     scaled = 0.9562382616834844 * distance
     bent = scaled * (2.326765642916932 + scaled * (6.248496625763138e-05 * scaled - 0.020884521182843837))
-    damaged = bent > 0
+    damaged = ~(bent <= 0)  # what is not a number stays so
     return torch.where(damaged, 100 - 10 * torch.where(damaged, bent, 1).pow(0.6276336467831387), 100)
 
 
@@ -239,9 +242,10 @@ class _ReferencePlane:
         # Rounding counts in the structure map alone.
         recursive = recursive and _weighs_structure(weights)
         smooth = _recursive_blur if recursive else blur
-        mean = smooth(values)
-        variance = smooth(values.square()) - mean.square() if _weighs_structure(weights) else None
-        return cls(values, mean, variance, recursive)
+        if not _weighs_structure(weights):
+            return cls(values, smooth(values), None, recursive)
+        mean, square = smooth(torch.stack((values, values.square())))
+        return cls(values, mean, square - mean.square(), recursive)
 
     def select(self, rows: Tensor) -> "_ReferencePlane":
         variance = None if self.variance is None else self.variance[rows]
@@ -273,7 +277,7 @@ class _ReferencePlane:
             return
         detail = self.values - self.mean
         original = detail.abs()
-        growth = ((detail + change - mean_change).abs() - original) / (1 + original)
+        growth = (detail + change).sub_(mean_change).abs().sub_(original).div_(1 + original)
         for kind in kinds:
             yield kind, (growth if kind == 1 else -growth).relu()
 
@@ -286,11 +290,12 @@ class _ReferencePlane:
             floored = variance + (square - mean.square()) + STRUCTURE_FLOOR
             unlike = 1 - (2 * covariance + STRUCTURE_FLOOR) / floored
         else:
-            mean_change = blur(change)
             # y^2 - x^2 = e (2 x + e), for the means too: var y - var x without the large squares.
-            gain = blur(change * (2 * self.values + change)) - mean_change * (2 * self.mean + mean_change)
-            floored = 2 * variance + gain + STRUCTURE_FLOOR
-            unlike = (blur(change.square()) - mean_change.square()) / floored
+            growth = (2 * self.values).add_(change).mul_(change)
+            mean_change, gain, square = blur(torch.stack((change, growth, change.square())))
+            gain = gain - (2 * self.mean).add_(mean_change).mul_(mean_change)
+            floored = gain.add_(variance, alpha=2).add_(STRUCTURE_FLOOR)
+            unlike = (square - mean_change.square()).div_(floored)
         shift = mean_change.square()
         return mean_change, (shift + (1 - shift) * unlike).relu()
 
@@ -387,7 +392,7 @@ def _weighted(means: Float[Tensor, "batch 6 *places"], weights: _Weights) -> Flo
         if root_weight:
             fourth = means[:, kind + 3]
             # The root's slope is infinite at 0; below 1e-30 the root, 3e-8, counts for nothing in any score.
-            present = fourth > 1e-30
+            present = ~(fourth <= 1e-30)  # what is not a number stays so
             root = torch.where(present, torch.where(present, fourth, 1).sqrt().sqrt(), 0)
             share = share + root_weight * root
         total = total + share
@@ -408,6 +413,13 @@ def _pyramid(
 
 def _distance_in_tiles(originals: Tensor, tests: Tensor, aligned: bool) -> Tensor:
     originals, tests = _enlarged(originals), _enlarged(tests)
+    # Small tiles of many pictures would overlap more than larger ones of few.
+    together = max(1, tile_pixels(tests.device) // tests[0, 0].numel())
+    parts = zip(torch.split(originals, together), torch.split(tests, together), strict=True)
+    return torch.cat([_of_pictures_in_tiles(*part, aligned) for part in parts])
+
+
+def _of_pictures_in_tiles(originals: Tensor, tests: Tensor, aligned: bool) -> Tensor:
     weights = _weights_of_scales(originals, aligned)
     steps = [partial(_step, scale, needed) for scale, needed in enumerate(weights)]
     total: Tensor | float = 0.0
@@ -465,7 +477,11 @@ def linear_planes(
 
 def halve(linear: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels _ _"]:
     """Means of 2x2 pixels; at odd sizes of what there is, as if the last sample were repeated."""
-    return F.avg_pool2d(linear, 2, ceil_mode=True, count_include_pad=False)
+    height, width = linear.shape[-2:]
+    linear = pad_to(linear, height + height % 2, width + width % 2)
+    # Sums of slices: several times faster on a CPU than pooling, forward and backward.
+    rows = linear[..., ::2, :] + linear[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
 def _weights_of_scales(picture: Tensor, aligned: bool) -> list[list[tuple[int, _Weights]]]:
@@ -490,18 +506,29 @@ def _scale_count(height: int, width: int) -> int:
 def linear_light(coded: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Linear light of sRGB values, 0..1, clamped (IEC 61966-2-1)."""
     coded = coded.clamp(0, 1)
-    return torch.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055).pow(2.4))
+    curve = _power(coded.add(0.055).div_(1.055), 2.4)
+    return torch.where(coded <= 0.04045, coded / 12.92, curve)
 
 
 def xyb(linear: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
     """The metric's positive XYB planes (about 0..1) of linear light."""
     red, green, blue = linear.unbind(1)
+    # A root without its bias's is 0 in the dark; the bias's own goes where it does not cancel.
     long, medium, short = (
-        (red * from_red + green * from_green + blue * from_blue + _CONE_BIAS).pow(1 / 3) - _CONE_BIAS_ROOT
-        for from_red, from_green, from_blue in _CONES
+        _power((red * r).add_(green, alpha=g).add_(blue, alpha=b).add_(_CONE_BIAS), 1 / 3)
+        for r, g, b in _CONES
     )
-    luma = 0.5 * (long + medium)
-    return [7 * (long - medium) + 0.42, luma + 0.01, short - luma + 0.55]
+    luma = (long + medium).mul_(0.5)
+    return [
+        (long - medium).mul_(7).add_(0.42),
+        luma + (0.01 - _CONE_BIAS_ROOT),
+        (short - luma).add_(0.55),
+    ]
+
+
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """Of positive numbers; on a CPU twice as fast as pow, and as exact to a few units of the last place."""
+    return base.log2().mul_(exponent).exp2_()
 
 
 def blur(planes: Float[Tensor, "*leading height width"]) -> Float[Tensor, "*leading height width"]:

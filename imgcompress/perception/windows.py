@@ -60,7 +60,7 @@ def worst_windows(map: WindowMap, count: int, *, lower_is_worse: bool) -> tuple[
     """
     values = map.values.flatten().tolist()
     sign = 1 if lower_is_worse else -1
-    order = sorted(range(len(values)), key=lambda i: -math.inf if math.isnan(values[i]) else sign * values[i])
+    order = sorted(range(len(values)), key=lambda i: (not math.isnan(values[i]), sign * values[i]))
     worst: list[Window] = []
     for index in order:
         if len(worst) >= count:
