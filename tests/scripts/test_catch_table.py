@@ -74,7 +74,7 @@ def test_pixelmatch_is_asked_about_the_same_files(folder: Path, capsys: pytest.C
 def test_what_cannot_be_compared_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no pairs; scripts/regressions makes them"):
         catch_table.main([str(folder / "notes")])
-    with pytest.raises(UsageError, match="--pixelmatch: .*nowhere does not run"):
+    with pytest.raises(UsageError, match=r"--pixelmatch: .*nowhere does not run"):
         catch_table.main([str(folder), "--profiles", "lossless", "--pixelmatch", str(tmp_path / "nowhere")])
     (folder / "regression-patch" / "test" / "one.png").unlink()
     with pytest.raises(UsageError, match="regression-patch/test"):
