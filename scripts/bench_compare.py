@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from rich.table import Table
 from imgcompress.comparison.criteria import METRICS
 from imgcompress.config import Config
 from imgcompress.errors import UsageError
+from imgcompress.hashing.perceptual_hash import color_distance, hash_pictures, luma_distance
 from imgcompress.image.picture import Decoded
 from imgcompress.measure import Measure
 
@@ -111,15 +113,19 @@ def ours(
     compare: Callable[[list[Decoded], list[Decoded]], object]
     for name in names:
         if name in HASHES:
-            from imgcompress.hashing.distances import hash_distances
-
-            title = " + ".join(HASHES)
-            compare = lambda a, b: hash_distances(a, b, device)  # noqa: E731
+            title, compare = " + ".join(HASHES), partial(hashed, device=device)
         else:
             title, compare = name, Measure((name,), Config(), device).scores
         for batch in BATCHES:
             ways[title, device.type, batch] = batched(compare, references, tests, batch)
     return ways
+
+
+def hashed(references: list[Decoded], tests: list[Decoded], device: torch.device) -> list[dict[str, float]]:
+    """Both hashes' distances; the pictures of all pairs are hashed together."""
+    hashes = hash_pictures([*references, *tests], device)
+    pairs = zip(hashes[: len(references)], hashes[len(references) :], strict=True)
+    return [{"phash": luma_distance(*pair), "phash_color": color_distance(*pair)} for pair in pairs]
 
 
 def batched(

@@ -35,6 +35,8 @@ from imgcompress.dataset.names import IMAGE_SUFFIXES
 from imgcompress.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
+RUNS = ("imgcompress", "configs", "checkpoints")
+"""What decides about figures; a history that is kept in the clone changes with every run."""
 Round = dict[str, Any]
 """What ``closed_loop.one_side`` says of one round."""
 
@@ -225,9 +227,10 @@ def worktree(commit: str) -> Iterator[Path]:
 
 
 def checked_out() -> tuple[str | None, bool]:
-    """The commit, None outside a clone, and whether tracked files differ from it."""
+    """The commit, None outside a clone, and whether what runs differs from it."""
     try:
-        return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain", "--untracked-files=no"))
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", *RUNS)
+        return git("rev-parse", "HEAD").strip(), bool(changes)
     except (OSError, subprocess.CalledProcessError):
         return None, True
 

@@ -41,7 +41,7 @@ class Entry:
     Attributes:
         date: UTC, ISO 8601.
         commit: what was checked out; None outside a clone.
-        is_changed: whether the tree had changes that are in no commit.
+        is_changed: whether the package had changes that are in no commit.
         asked: the settings as they were asked for.
         content: a digest of the files.
         machine: device, processor, versions.
