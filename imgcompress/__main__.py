@@ -2,7 +2,7 @@
 
 import sys
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,7 +13,7 @@ from rd.options import size, words
 from rd.pictures import PictureFile, list_pictures
 from regression_pairs.kinds import KINDS, make, png
 
-LEAST = 256
+LEAST = 288
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

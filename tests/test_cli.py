@@ -12,9 +12,9 @@ import torch
 import yaml
 from PIL import Image
 
-import imgcompress.cli as module
+import imgcompress.cli.recompress as module
 from imgcompress import __version__
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 from imgcompress.compressor import Compressor, Source
 from imgcompress.config import AvifConfig, Config, LoopConfig, WebpConfig, load_config
 from imgcompress.resources import resource_path
@@ -383,13 +383,13 @@ def test_interrupted(
     def interrupt(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_recompress", interrupt)
+    monkeypatch.setattr(module, "run", interrupt)
     assert recompress(folder) == 130
     assert "interrupted" in error_of(capsys)
 
 
 def test_help_does_not_wait_for_the_tensor_library() -> None:
-    script = "import sys; from imgcompress.cli import main; main(['recompress', '--help']);"
+    script = "import sys; from imgcompress.cli.program import main; main(['recompress', '--help']);"
     script += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"

@@ -159,6 +159,24 @@ def test_a_target_that_is_hit_is_reported(pool: ThreadPoolExecutor, pixels: np.n
     assert outcome.settings["target"] == "ssimulacra2=60" and 1 <= outcome.settings["encodes"] <= 8
 
 
+def test_what_an_output_keeps_of_what_was_asked_for_is_promised(
+    pool: ThreadPoolExecutor, pixels: np.ndarray
+) -> None:
+    def promised(verify: str = "decode", **settings: object) -> dict[str, float]:
+        (outcome,) = run(Compressor(searching(verify=verify, **settings)), pool, file(pixels))
+        assert outcome.status is Status.RECOMPRESSED
+        return outcome.promised
+
+    assert promised(target="ssimulacra2=70", min_score=60.0) == {"ssimulacra2": 69.5}
+    assert promised(target="ssimulacra2=70", min_score=69.8) == {"ssimulacra2": 69.8}
+    assert promised(target="bytes=2000", tolerance=0.1) == {"bytes": 2200.0}
+    # A size that comes before the target: what was not reached is not promised.
+    assert promised(target="ssimulacra2=90", max_bytes=2500) == {"bytes": 2500.0}
+    assert promised(target="ssimulacra2=70", verify="ssim") == {"ssimulacra2": 69.5, "ssim": 0.5}
+    # One try takes the step that hits a score on average, and looks at none.
+    assert promised(max_encodes=1) == {}
+
+
 def test_a_target_out_of_reach_leaves_the_source(pool: ThreadPoolExecutor, pixels: np.ndarray) -> None:
     compressor = Compressor(searching(target="ssimulacra2=99.9", tolerance=0.01))
     png, jpeg = file(pixels), file(pixels, "JPEG", quality=98)

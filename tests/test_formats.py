@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 
 KEPT_IN_WEIRD = {
     "flower_small_ga.png": "alpha",

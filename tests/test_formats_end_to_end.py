@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 from imgcompress.dataset.html_report import read_records
 from imgcompress.dataset.names import format_of_name
 from imgcompress.dataset.sources import STATE_FOLDER

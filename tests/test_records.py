@@ -41,3 +41,18 @@ def test_a_score_that_is_not_a_number_is_valid_json(value: float) -> None:
 
 def test_statuses_are_those_of_the_report() -> None:
     assert {status.value for status in Status} == {"recompressed", "optimized", "kept", "skipped", "failed"}
+
+
+def test_records_of_older_versions_are_read() -> None:
+    record = FileRecord("a.png", "a.jpg", Status.KEPT, Reason.ALPHA)
+    values = json.loads(record.to_json())
+    for key in ("sha256_in", "sha256_out", "promised"):
+        del values[key]
+    assert FileRecord.from_json(json.dumps(values)) == record
+
+
+@pytest.mark.parametrize("values", [{"output": 5}, {"scores": []}, {"bytes_out": "7"}, {"promised": None}])
+def test_values_of_another_kind_are_refused(values: dict[str, object]) -> None:
+    line = json.loads(FileRecord("a.png", None, Status.KEPT, Reason.ALPHA).to_json()) | values
+    with pytest.raises(TypeError, match=next(iter(values))):
+        FileRecord.from_json(json.dumps(line))

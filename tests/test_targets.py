@@ -213,3 +213,18 @@ def test_it_ends_for_every_metric(name: str, data: st.DataObject) -> None:
         Search(parse_target(f"{name}={data.draw(inside)}"), 70.0),
         lambda _: values[next(given_out) % len(values)],
     )
+
+
+def test_bounds_are_kept_on_their_side_only() -> None:
+    for name, better, worse in (("ssimulacra2", 81.0, 79.0), ("vgg", 0.1, 0.9), ("bytes", 10.0, 1000.0)):
+        metric, bound = METRICS[name], (better + worse) / 2
+        assert metric.is_ceiling == (better < worse)
+        assert metric.keeps(better, bound) and metric.keeps(bound, bound) and not metric.keeps(worse, bound)
+        assert not metric.keeps(math.nan, bound, slack=1e9)
+
+
+def test_the_bound_of_a_target_is_the_worst_hit() -> None:
+    for text in ("ssimulacra2=80", "vgg=0.5", "psnr=40", "bytes=5000"):
+        target = parse_target(text)
+        inside, outside = (0.999, 1.001) if target.metric.is_ceiling else (1.001, 0.999)
+        assert target.is_hit(target.bound * inside) and target.falls_short(target.bound * outside)

@@ -29,8 +29,11 @@ from imgcompress.targets import METRICS
 from imgcompress.verify import decode_again
 
 SLACK = 0.02
-"""How far beyond its bound a score may be measured again, as a share of the metric's tolerance
-(SSIMULACRA2: 0.01): in another batch or on another device numbers are added in another order."""
+"""How far beyond its bound a score may be measured again, as a share of the metric's tolerance.
+
+0.01 of SSIMULACRA2: numbers may be added in another order. On one CPU no score of 24 crops of 256x192 moved
+by more than 4e-6 between batches and pairs, one thread and two; other devices have not been tried.
+"""
 
 
 class _FoundError(Exception):

@@ -77,7 +77,11 @@ def _whole(shard: ShardClaim, claim: Claim, *, is_there: bool) -> Audited:
     """The file itself. That it is as written says the same of every picture in it, but is no look at them."""
     if not is_there:
         return Audited(claim.name, Condition.MISSING, "there is no file")
-    if checksum_of(shard.output) != claim.record.sha256_out:
+    try:
+        is_same = checksum_of(shard.output) == claim.record.sha256_out
+    except OSError as error:
+        return Audited(claim.name, Condition.UNREADABLE, error.strerror or str(error))
+    if not is_same:
         return Audited(claim.name, Condition.ALTERED, "its SHA-256 is not that of what was written")
     return Audited(claim.name, Condition.OK)
 

@@ -87,23 +87,27 @@ class PastRun:
 
 
 @contextmanager
-def open_past_run(path: Path) -> Iterator[PastRun]:
+def open_past_run(path: Path, backup: Path | None = None) -> Iterator[PastRun]:
     """Opens a report of JSON lines or a ledger, whichever it is; a run may be writing the ledger meanwhile.
 
     Args:
         path: a report; or a ledger's file, its folder, or the destination.
+        backup: where a run in place has copied its sources to; None for nowhere.
 
     Raises:
-        UsageError: it is neither, or cannot be read.
+        UsageError: it is neither, or cannot be read; or it is a report, and that does not say where in the
+            backup a source is.
     """
     records = _records_of_report(path)
     if records is not None:
+        if backup is not None:
+            raise UsageError(f"--backup: it goes with a ledger only, and {path} is a report")
         yield PastRun(_in_shards(_lines(path)), records)
         return
     with open_ledger(path) as ledger:
         unconfirmed = sum(1 for _ in ledger.rows(confirmed=False))
         records = sum(count for _, _, count, _, _ in ledger.totals()) + sum(1 for _ in ledger.shards())
-        yield PastRun(_rows(ledger), records, unconfirmed)
+        yield PastRun(_rows(ledger, backup), records, unconfirmed)
 
 
 def _records_of_report(path: Path) -> int | None:
@@ -190,26 +194,27 @@ def _shard_of(output: str) -> Path | None:
     return None
 
 
-def _rows(ledger: Ledger) -> Iterator[Item]:
+def _rows(ledger: Ledger, backup: Path | None) -> Iterator[Item]:
     try:
         shards = {row.key: row for row in ledger.shards()}
         for row in ledger.rows():
             if _shard_row(row.key, shards) is None:
-                yield _claim(_with_checksums(row))
+                yield _claim(_with_checksums(row, _source(row, backup)))
         for shard in shards.values():
             if not shard.confirmed or shard.record.output is None:
                 continue  # it failed, or a run begins it again
-            output = Path(shard.record.output)
+            output, source = Path(shard.record.output), _source(shard, backup)
             members = {}
             for row in ledger.members(shard.key):
                 key = row.key[len(shard.key) + 1 :]
-                claim = _claim(replace(_with_checksums(row), output=f"{output}/{key}"))
+                record = _with_checksums(row, f"{source}/{key}")
+                claim = _claim(replace(record, output=f"{output}/{key}"))
                 if claim is None:
                     yield None
                 else:
                     members[key] = claim
-            whole = Claim(_with_checksums(shard), shard.record.status)
-            yield ShardClaim(output, Path(shard.source), members, whole)
+            whole = Claim(_with_checksums(shard, source), shard.record.status)
+            yield ShardClaim(output, Path(source), members, whole)
     except _NOT_OURS as error:
         raise UsageError(f"{ledger.path}: the ledger is damaged: {error}") from error
 
@@ -224,12 +229,19 @@ def _shard_row(key: str, shards: dict[str, Row]) -> Row | None:
     return None
 
 
-def _with_checksums(row: Row) -> FileRecord:
-    """The record with its source's path from the root; what older versions have not in it is in the row."""
+def _source(row: Row, backup: Path | None) -> str:
+    """Where the source of a file is; of one that was replaced in place, its copy in the backup."""
+    if backup is None or row.source != row.record.output:
+        return row.source
+    return str((backup / row.key).with_name(Path(row.record.source).name))
+
+
+def _with_checksums(row: Row, source: str) -> FileRecord:
+    """The record with its source's place; checksums that older versions have not in it are in the row."""
     record = row.record
     return replace(
         record,
-        source=row.source,
+        source=source,
         sha256_in=record.sha256_in or row.content or None,
         sha256_out=record.sha256_out or row.output_sha256,
     )

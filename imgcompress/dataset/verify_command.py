@@ -24,10 +24,12 @@ class VerifyOptions:
 
     Attributes:
         past: a report, a ledger, or a destination.
+        backup: where a run in place has copied its sources to; None for nowhere.
         json: a JSON object a line for every output, instead of a line for each that has a fault.
     """
 
     past: Path
+    backup: Path | None = None
     json: bool = False
 
 
@@ -49,7 +51,7 @@ def run(options: VerifyOptions, config: Config, console: Console) -> bool:
     counts: Counter[Condition] = Counter()
     notes = _Notes()
     auditor = Auditor(config)
-    with open_past_run(options.past) as past, _progress(console) as progress:
+    with open_past_run(options.past, options.backup) as past, _progress(console) as progress:
         bar = progress.add_task("verify", total=past.records)
         for found in auditor.audit(notes.watch(past.items)):
             progress.advance(bar)
@@ -114,11 +116,11 @@ def _show(counts: Counter[Condition], notes: _Notes, unconfirmed: int, console: 
     if not counts.total():
         console.print("nothing is claimed: there are no outputs to look at")
     for count, told in (
-        (notes.without_output, "records without an output of the run"),
-        (unconfirmed, "outputs are not confirmed: a run is at work on them, or was killed"),
+        (notes.without_output, "without an output of the run"),
+        (unconfirmed, "not confirmed: a run is at work on them, or was killed"),
         (
             notes.without_checksum,
-            "records have no checksum, as those of older versions: what has the right size and opens passes, "
+            "without a checksum, as records of older versions are: what has the right size and opens passes, "
             "altered or not",
         ),
     ):

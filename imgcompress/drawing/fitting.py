@@ -1,5 +1,7 @@
 """Pictures of any size, text of any length: brought to the place there is."""
 
+from bisect import bisect_right
+
 from PIL import Image, ImageFont
 from torch import Tensor
 
@@ -54,8 +56,8 @@ def one_line(text: str, width: int) -> str:
     letters = font()
     # No letter is narrower than a pixel: a text without end is not measured to its end.
     line = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: width + 1])
-    if line == text and letters.getlength(line) <= width:
+    if len(line) == len(text) and letters.getlength(line) <= width:
         return line
-    while line and letters.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"
+    lengths = range(len(line))
+    fitting = bisect_right(lengths, float(width), key=lambda end: letters.getlength(line[:end] + "…"))
+    return line[: max(0, fitting - 1)] + "…"

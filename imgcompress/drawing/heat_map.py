@@ -17,6 +17,7 @@ second."""
 
 _LINE = 2
 _PADDING = 3
+_TAG_HEIGHT = TEXT_SIZE + 2 * _PADDING
 
 
 def draw_heat_map(
@@ -65,21 +66,29 @@ def heat_panel(
 
 
 def _draw_boxes(panel: Image.Image, worst: Sequence[Window], across: float, down: float) -> None:
-    pen, letters = ImageDraw.Draw(panel), font()
-    tag_height = TEXT_SIZE + 2 * _PADDING
-    for number, window in enumerate(worst, 1):
-        left, right = (round(x * across) for x in (window.x, window.x + window.width))
-        top, bottom = (round(y * down) for y in (window.y, window.y + window.height))
-        # White inside black can be seen on every ground.
-        for margin, color in ((0, "black"), (_LINE, "white")):
-            box = left + margin, top + margin, right - 1 - margin, bottom - 1 - margin
+    pen = ImageDraw.Draw(panel)
+    corners = [
+        (
+            round(window.x * across),
+            round(window.y * down),
+            round((window.x + window.width) * across) - 1,
+            round((window.y + window.height) * down) - 1,
+        )
+        for window in worst
+    ]
+    # Neighbors touch: what is worse is drawn later, and words after lines.
+    for left, top, right, bottom in reversed(corners):
+        for margin, color in ((0, "black"), (_LINE, "white")):  # can be seen on every ground
+            box = left + margin, top + margin, right - margin, bottom - margin
             if box[0] <= box[2] and box[1] <= box[3]:
                 pen.rectangle(box, outline=color, width=_LINE)
-        if panel.height < tag_height:  # the legend lists the windows, too
-            continue
+    if panel.height < _TAG_HEIGHT:  # the windows are told beside the panel, too
+        return
+    for number, window in reversed([*enumerate(worst, 1)]):
+        left, top, _, bottom = corners[number - 1]
         text = f"{number}: {short_value(window)}"
-        width = round(letters.getlength(text)) + 2 * _PADDING
-        y = top - tag_height if top >= tag_height else min(bottom, panel.height - tag_height)
+        width = round(font().getlength(text)) + 2 * _PADDING
+        y = top - _TAG_HEIGHT if top >= _TAG_HEIGHT else min(bottom + 1, panel.height - _TAG_HEIGHT)
         x = max(0, min(left, panel.width - width))
-        pen.rectangle((x, y, x + width - 1, y + tag_height - 1), fill="black")
-        pen.text((x + _PADDING, y + _PADDING - 1), text, fill=INK, font=letters)
+        pen.rectangle((x, y, x + width - 1, y + _TAG_HEIGHT - 1), fill="black")
+        pen.text((x + _PADDING, y + _PADDING - 1), text, fill=INK, font=font())

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import adaptive_max_pool2d, pad
 
 from imgcompress.drawing.heat import heat_colors
 from imgcompress.perception.windows import WindowMap
@@ -40,14 +40,14 @@ def heat_layer(scores: WindowMap, size: tuple[int, int]) -> Image.Image:
         counts as the worst.
     """
     cells = _cells(scores)
-    reach = float(scores.stride)
-    coarser = int(min(scores.width / size[0], scores.height / size[1]) / reach)
-    if coarser > 1:
-        cells = -max_pool2d(-cells[None], coarser, ceil_mode=True)[0]
-        reach *= coarser
+    down, across = cells.shape
+    rows, columns = min(down, size[1]), min(across, size[0])
+    worst = -adaptive_max_pool2d(-cells[None], (rows, columns))[0]
     # The last cells reach beyond the picture.
-    seen = (0.0, 0.0, scores.width / reach, scores.height / reach)
-    return Image.fromarray(heat_of(cells.numpy())).resize(size, Image.Resampling.BILINEAR, box=seen)
+    seen_across = scores.width / scores.stride if columns == across else columns
+    seen_down = scores.height / scores.stride if rows == down else rows
+    box = (0.0, 0.0, float(seen_across), float(seen_down))
+    return Image.fromarray(heat_of(worst.numpy())).resize(size, Image.Resampling.BILINEAR, box=box)
 
 
 def heat_of(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -67,6 +67,7 @@ def heat_of(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _cells(scores: WindowMap) -> Float[torch.Tensor, "down across"]:
     """Of squares of one stride the mean of the windows that they lie in."""
+    # Beyond the scale's ends a window would outweigh its neighbors.
     values = scores.values.float().nan_to_num(nan=WORST).clamp(WORST, BEST)
     sums, counts = (_summed(each, scores.side // scores.stride) for each in (values, torch.ones_like(values)))
     down, across = (-(-length // scores.stride) for length in (scores.height, scores.width))

@@ -26,9 +26,15 @@ COLOR_MATCH = 21
 (16) and the nearest pictures with hues rotated by 30 degrees (26) of 34 photographs with more than hardly any
 color (scripts/hash_table; Kodak, CLIC, cameras)."""
 LEAST_QUALITY = 10
-"""Hashes of lower quality are made of too little to tell pictures apart by: crops of different photographs
-that match have qualities below 1, and the photograph with the lowest one has 22 (scripts/hash_table). PDQ's
-authors recommend to discard all up to 49, which would leave that one out."""
+"""Hashes of lower quality are made of too little to tell pictures apart by. Of two million pairs of crops of
+different photographs those that match have qualities below 5, and from 10 on all are 74 bits apart and
+more; the photograph with the lowest quality has 21 (scripts/hash_table)."""
+STEADY_QUALITY = 50
+"""Below it the noise of a JPEG may decide most bits: 104 differ between a smooth gradient of quality 30 and
+its JPEG of quality 40. So a search may miss copies, and a comparison must not count the bits.
+
+Source: what PDQ's authors recommend to discard (pdq/README.md).
+"""
 
 _LEAST_SIDE = 32
 """Pixels: 16 half waves need more than 16, and so they do in a copy of half the size."""
@@ -145,10 +151,13 @@ def hash_distances(reference: Decoded, test: Decoded, device: torch.device) -> d
         device: where they are hashed.
 
     Returns:
-        ``phash``, the luma distance, and ``phash_color``, the color distance, both in bits.
+        ``phash``, the luma distance, and ``phash_color``, the color distance, both in bits. Where neither
+        picture has :data:`STEADY_QUALITY`, the luma distance says nothing, and is 0.
     """
     one, other = hash_pictures((reference, test), device)
-    return {"phash": float(luma_distance(one, other)), "phash_color": float(color_distance(one, other))}
+    is_steady = max(one.quality, other.quality) >= STEADY_QUALITY
+    luma = luma_distance(one, other) if is_steady else 0
+    return {"phash": float(luma), "phash_color": float(color_distance(one, other))}
 
 
 def _packed(bits: Bool[Tensor, "batch bits"]) -> list[list[int]]:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 import imgcompress
-from imgcompress.cli import preset_path
+from imgcompress.cli.parser import preset_path
 from imgcompress.compressor import Compressor, Source
 from imgcompress.config import Config, load_config
 from imgcompress.errors import ImgcompressError, PictureError, UsageError

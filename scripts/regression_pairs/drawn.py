@@ -4,7 +4,6 @@ Everything is drawn large and shrunk, so that it can lie between pixels: ``shift
 how many samples a pixel has in each direction.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -15,7 +14,9 @@ from rd.pictures import Pixels
 _WORDS = ("Total", "Delivery", "Account", "Settings", "March", "Receipt", "Balance", "Details", "Cancel")
 _CHANGED = {"Total": "Totals", "Cancel": "Accept"}
 _TEXT = 15
-"""Height of the letters' line in pixels."""
+"""Size of the letters in pixels."""
+_WIDE, _HIGH = 134, 168
+"""What the labels take, with some space around them, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Scene:
 
     Attributes:
         words: label by label, from above.
-        left, top: of the first label, in pixels.
-        mark: center of a small round mark; None for none.
-        on_page: whether all lies on a white page, the photograph below it, or over the photograph itself.
+        left, top: of what the labels take, with the space around them, in pixels.
+        mark: center of a small round mark, from there; None for none.
+        on_page: whether it lies on a white page, the left half, or over the photograph, darkened there.
     """
 
     words: tuple[str, ...]
@@ -40,8 +41,9 @@ def scene(random: Random, pixels: Pixels, *, on_page: bool) -> Scene:
     """Six labels, the last one a price, and a mark."""
     height, width = pixels.shape[:2]
     words = (*random.sample(_WORDS, 5), "$10")
-    left, top = random.randint(8, max(8, width // 2)), random.randint(8, max(8, height // 2 - 8))
-    return Scene(words, left, top, (left + 110.0, top + 10.0), on_page)
+    left = random.randint(0, (width // 2 if on_page else width) - _WIDE)
+    top = random.randint(0, height - _HIGH)
+    return Scene(words, left, top, (118.0, 18.0), on_page)
 
 
 def with_other_word(drawn: Scene, random: Random) -> Scene:
@@ -83,45 +85,45 @@ def draw(
         pixels: the photograph.
         drawn: what is drawn.
         shift: by which all is drawn further right and down, in pixels.
-        fine: samples a pixel in each direction; 1 draws without antialiasing but the letters' own.
+        fine: samples a pixel in each direction.
         smooth: a wider filter than the mean over the pixel.
     """
-    height, width = pixels.shape[:2]
-    cover = _coverage((width, height), drawn, shift, fine, smooth)
+    width = pixels.shape[1]
     ground = pixels.astype(np.float64)
-    color = np.array([255.0, 255.0, 255.0])
+    place = ground[drawn.top : drawn.top + _HIGH, drawn.left : drawn.left + _WIDE]
     if drawn.on_page:
-        ground[: height // 2 + 8] = 250.0
+        ground[:, : width // 2] = 250.0
         color = np.array([30.0, 30.0, 40.0])
-    mixed = ground + cover[..., None] * (color - ground)
-    return np.rint(mixed).astype(np.uint8)
+    else:
+        place *= 0.35  # white is to be read on any photograph
+        color = np.array([255.0, 255.0, 255.0])
+    cover = _coverage(drawn, shift, fine, smooth)
+    place += cover[..., None] * (color - place)
+    return np.rint(ground).astype(np.uint8)
 
 
 def _coverage(
-    size: tuple[int, int], drawn: Scene, shift: tuple[float, float], fine: int, smooth: bool
+    drawn: Scene, shift: tuple[float, float], fine: int, smooth: bool
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """How much of each pixel is covered, 0..1."""
-    width, height = size
-    canvas = Image.new("L", (width * fine, height * fine))
+    canvas = Image.new("L", (_WIDE * fine, _HIGH * fine))
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(_TEXT * fine)
 
     def place(x: float, y: float) -> tuple[float, float]:
         return (x + shift[0]) * fine, (y + shift[1]) * fine
 
+    def box(left: float, top: float, right: float, bottom: float) -> list[float]:
+        # The last sample of a box belongs to it.
+        return [*place(left, top), *(edge - 1 for edge in place(right, bottom))]
+
     for row, word in enumerate(drawn.words):
-        x, y = drawn.left, drawn.top + 24 * row
-        pen.text(place(x, y), word, fill=255, font=font)
-        pen.line([place(x, y + 20.5), place(x + 90, y + 20.5)], fill=255, width=fine)
-    pen.line(
-        [place(drawn.left - 4, drawn.top), place(drawn.left + 100, drawn.top + 150)], fill=255, width=fine
-    )
+        y = 8 + 24 * row
+        pen.text(place(8, y + 14), word, fill=255, font=font, anchor="ls")
+        pen.rectangle(box(8, y + 20, 98, y + 21), fill=255)
+    pen.line([place(4, 8), place(108, 154)], fill=255, width=fine)
     if drawn.mark is not None:
-        pen.ellipse(_box(place(*drawn.mark), 5 * fine), fill=255)
-    filtered = canvas.resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX)
+        x, y = drawn.mark
+        pen.ellipse(box(x - 5, y - 5, x + 5, y + 5), fill=255)
+    filtered = canvas.resize((_WIDE, _HIGH), Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX)
     return np.asarray(filtered, dtype=np.float64) / 255
-
-
-def _box(center: Sequence[float], radius: float) -> tuple[float, float, float, float]:
-    x, y = center
-    return x - radius, y - radius, x + radius, y + radius

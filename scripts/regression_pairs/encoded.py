@@ -13,7 +13,7 @@ from PIL import Image
 from rd.pictures import Pixels
 from rd.scores import as_tensor
 
-from imgcompress.cli import preset_path
+from imgcompress.cli.parser import preset_path
 from imgcompress.compressor import Compressor, Source
 from imgcompress.config import load_config
 from imgcompress.image.read import read_picture

@@ -136,7 +136,7 @@ def make(kind: str, name: str, pixels: Pixels) -> Made:
     Args:
         kind: one of ``KINDS``.
         name: of the photograph; with the kind it decides about places and words.
-        pixels: the photograph, at least 256 px wide and high.
+        pixels: the photograph, at least 288 px wide and high.
     """
     made = KINDS[kind](pixels, Random(f"{kind}/{name}"))
     assert made.reference.dtype == np.uint8

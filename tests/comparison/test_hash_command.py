@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from imgcompress.cli import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, main
+from imgcompress.cli.exits import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE
+from imgcompress.cli.program import main
 
 
 @pytest.fixture(scope="module")

@@ -50,14 +50,16 @@ def test_shows_the_source_and_the_output(pixels: np.ndarray) -> None:
     assert np.abs(opened(drawing.before) - opened(drawing.after)).mean() > 5
 
 
-def test_the_heat_is_where_the_difference_is(pixels: np.ndarray) -> None:
-    changed = pixels.copy()
-    changed[:64, 96:] //= 2
-    drawing = draw_pair(file(pixels, "PNG"), file(changed, "PNG"))
-    heat = density(drawing)
-    assert heat.shape == (128, 192)
-    assert heat[:56, 104:].min() > 150
-    assert heat[:48, :80].max() == heat[80:].max() == 0
+def test_the_heat_is_where_the_difference_is(photo: torch.Tensor) -> None:
+    before = photo.permute(1, 2, 0).contiguous().numpy()
+    after = before.copy()
+    after[:64, 500:] //= 2
+    heat = density(draw_pair(file(before, "PNG"), file(after, "PNG")))
+    assert heat.shape == (200, LONGEST_HEAT)
+    assert heat[:30, 252:].min() > 150
+    # The coarsest of the score's scales see 160 pixels far.
+    heat[: 32 + 96, 250 - 96 :] = 0
+    assert heat.max() == 0
 
 
 def test_results_of_other_formats(pixels: np.ndarray) -> None:
@@ -119,7 +121,7 @@ def test_the_heat_is_upright_too() -> None:
     heat = density(drawing)
     assert heat.shape == (32, 64)
     # Turned clockwise the top rows are at the right.
-    assert heat[:, 56:].min() > 150 and heat[:, :40].max() == 0
+    assert heat[:, 56:].min() > 200 and heat[:, :8].max() == 0
 
 
 def test_colors_are_those_of_the_profile() -> None:

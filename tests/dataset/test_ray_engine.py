@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from pyarrow import parquet
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 from imgcompress.config import Config, LoopConfig
 from imgcompress.dataset import ray_engine
 from imgcompress.dataset.blobs import FileBlob, MemoryBlob

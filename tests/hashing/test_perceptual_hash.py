@@ -140,6 +140,16 @@ def test_color_bits_count_what_lies_between(device: torch.device) -> None:
         assert apart[first:] == sorted(set(apart[first:]))
 
 
+def test_noise_in_a_gradient_is_no_difference(photo: torch.Tensor) -> None:
+    slope = np.linspace(0, 1, 200)
+    gray = (250 * slope[:, None] * slope).round().astype(np.uint8)
+    smooth = Image.fromarray(gray).convert("RGB")
+    copy = _jpeg(smooth, 40)
+    assert luma_distance(_hash(smooth), _hash(copy)) > LUMA_MATCH
+    assert hash_distances(Decoded(_pixels(smooth)), Decoded(_pixels(copy)), CPU)["phash"] == 0
+    assert hash_distances(Decoded(_pixels(smooth)), Decoded(photo), CPU)["phash"] > LUMA_MATCH
+
+
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (31, 400)])
 def test_tiny_pictures_have_no_quality(photo: torch.Tensor, size: tuple[int, int]) -> None:
     assert hash_batch(photo[None, :, : size[0], : size[1]])[0].quality == 0

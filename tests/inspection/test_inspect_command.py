@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from imgcompress.cli import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, main
+from imgcompress.cli.exits import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE
+from imgcompress.cli.program import main
 
 
 def _jpeg(path: Path, *qualities: int, **options: object) -> Path:

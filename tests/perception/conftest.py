@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from imgcompress.cli import main
+from imgcompress.cli.program import main
 from imgcompress.config import PerceptionConfig
 from imgcompress.errors import UsageError
 from imgcompress.perception import model_file

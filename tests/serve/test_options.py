@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from imgcompress.cli import build_parser, main
+from imgcompress.cli.program import build_parser, main
 from imgcompress.errors import UsageError
 from imgcompress.serve.options import ServeOptions, cache_folder, read_token
 

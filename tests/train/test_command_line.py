@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from imgcompress.cli import main as compress
+from imgcompress.cli.program import main as compress
 from imgcompress.perception.weights import load_weights
 from imgcompress.resources import default_trunk, default_weights
 from train import checkpoint

@@ -42,9 +42,10 @@ def pair_figure(
         f'<span class="tag left">{first}</span><span class="tag right">{second}</span>'
         '<input type="range" min="0" max="100" step="0.5" value="50" '
         f'aria-label="How much is {first.lower()}">'
-        f'<span class="handle"></span></div><figcaption><p class="name">{name}</p>{facts}'
+        f'<span class="handle"></span></div><figcaption><p class="name">{name}</p>'
         f'<p class="toggles">{_toggle("heated", "Where it differs", False)}'
-        f"{_toggle('boxed', 'Worst windows', True) if boxes else ''}</p>{_legend()}</figcaption></figure>"
+        f"{_toggle('boxed', 'Worst windows', True) if boxes else ''}</p>"
+        f"{_legend()}{facts}</figcaption></figure>"
     )
 
 
@@ -65,7 +66,7 @@ def _box(window: Window, number: int, drawing: PairDrawing) -> str:
         anchor, x = "end", x + window.width
     return (
         f'<rect class="edge" {place}/><rect {place}/><text x="{x}" y="{window.y}" text-anchor="{anchor}"'
-        f"{inside}>{number}: {short_value(window)}</text>"
+        f"{inside}>{number}<tspan>: {short_value(window)}</tspan></text>"
     )
 
 
