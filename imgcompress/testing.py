@@ -4,12 +4,13 @@ The fixture that stores references is in :mod:`imgcompress.pytest_plugin`.
 """
 
 from functools import lru_cache
-from io import BytesIO
 from os import PathLike
 from pathlib import Path
 
-from imgcompress.comparison.common_space import as_seen
+from imgcompress.comparison.common_space import Seen, as_seen
 from imgcompress.comparison.comparer import Comparer, Opened
+from imgcompress.comparison.criteria import Criterion
+from imgcompress.comparison.drawings import LOCATED_BY, side_by_side
 from imgcompress.comparison.given import Given, as_picture
 from imgcompress.comparison.pairing import Pair
 from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
@@ -17,17 +18,9 @@ from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.comparison.told import complaints, measurements
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
-from imgcompress.dataset.pair_drawing import in_srgb
 from imgcompress.dataset.printable import printable
-from imgcompress.drawing.score_map import score_map
-from imgcompress.drawing.side_by_side import draw_comparison
 from imgcompress.errors import PictureError
-from imgcompress.image.picture import Picture
-from imgcompress.image.upright import upright
 from imgcompress.image.write import write_atomically
-
-_LOCATED = "ssimulacra2"
-"""The metric that the drawing is of."""
 
 
 def assert_images_match(
@@ -49,12 +42,12 @@ def assert_images_match(
     Raises:
         AssertionError: they do not match; it says by which criteria, all scores and the worst windows.
         UsageError: one of them is nothing that is a picture, or there is no such profile.
-        PictureError: a file cannot be read or written.
+        PictureError: a file cannot be read.
     """
     __tracebackhide__ = True
     pictures = as_picture(reference, "reference"), as_picture(test, "test")
     pair = Pair("picture", _path(reference), _path(test))
-    comparer = _comparer(profile)
+    comparer = _comparer(load_profile(profile))
     try:
         seen = as_seen(*pictures)
     except PictureError as error:
@@ -65,14 +58,15 @@ def assert_images_match(
         return
     message = _message(compared, profile)
     if heatmap is not None and compared.outcome is Outcome.FAILED:
-        message += f"\n{_drawn(Path(heatmap), pictures, compared)}"
+        message += f"\n{_drawn(Path(heatmap), seen, compared)}"
     raise AssertionError(message)
 
 
 @lru_cache(maxsize=8)
-def _comparer(profile: str) -> Comparer:
+def _comparer(criteria: tuple[Criterion, ...]) -> Comparer:
+    """One for all pictures with the same criteria: a model may have to be loaded for them."""
     config = Config()
-    return Comparer(config, find_device(config.device), load_profile(profile), locate=(_LOCATED,))
+    return Comparer(config, find_device(config.device), criteria, locate=(LOCATED_BY,))
 
 
 def _path(given: Given) -> Path | None:
@@ -84,15 +78,10 @@ def _message(compared: Compared, profile: str) -> str:
     return "\n".join((head, *complaints(compared), *measurements(compared)))
 
 
-def _drawn(path: Path, pictures: tuple[Picture, Picture], compared: Compared) -> str:
+def _drawn(path: Path, seen: Seen, compared: Compared) -> str:
     """Draws what differs, and says where; a full disk must not hide that the pictures do not match."""
-    before, after = (in_srgb(upright(picture)) for picture in pictures)
-    worst = compared.worst[_LOCATED]
-    sheet = draw_comparison(before, after, score_map(before, after), worst, ("reference", "test"))
-    file = BytesIO()
-    sheet.save(file, "PNG")
     try:
-        write_atomically(path, file.getvalue())
+        write_atomically(path, side_by_side(seen, compared))
     except PictureError as error:
         return f"no heat map: {error}"
     return f"heat map: {printable(str(path))}"

@@ -63,7 +63,7 @@ def test_another_reader_finds_outcomes_scores_and_notes(tmp_path: Path, results:
     assert failure.message == "ssimulacra2 is 61.20, below 70; a window has 12.50, below 40"
     assert failure.type == "failed"
     assert "ssimulacra2 61.20, psnr nan" in cases[1].system_out
-    assert "12.5 at x=64 y=32 (64 x 64)" in cases[1].system_out
+    assert "12.50 at (64, 32), 64 x 64" in cases[1].system_out
     assert "note: the reference has a color profile" in cases[1].system_out
     assert "psnr 41.25" in cases[0].system_out
 
