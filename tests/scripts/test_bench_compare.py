@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest.importorskip("ssimulacra2", reason="the extra bench is not installed")
+
 
 @pytest.fixture
 def folder(tmp_path: Path, photo: torch.Tensor) -> Path:
