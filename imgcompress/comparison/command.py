@@ -88,7 +88,9 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
     results: list[Compared] = []
     drawings: dict[str, PairDrawing] = {}
     name_width = max(len(printable(pair.name)) for pair in pairs)
-    with Progress(console=messages, transient=True, disable=console.is_terminal) as progress:
+    with Progress(
+        console=messages, transient=True, redirect_stdout=False, disable=console.is_terminal
+    ) as progress:
         task = progress.add_task("compare", total=len(pairs))
         for compared, seen in _compared(pairs, options, config):
             results.append(compared)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite
 
+from imgcompress.dataset.html.wording import score_of
 from imgcompress.errors import UsageError
 from imgcompress.perception.windows import Window
 
@@ -17,7 +18,6 @@ class Metric:
         lowest, highest: its values that make sense as bounds.
         lower_is_better: 0 for equal pictures; else the highest value is for equal ones.
         has_windows: whether it can be taken window by window.
-        digits: after the point, for people.
     """
 
     name: str
@@ -25,7 +25,6 @@ class Metric:
     highest: float
     lower_is_better: bool = False
     has_windows: bool = False
-    digits: int = 2
 
     def passes(self, value: float, bound: float) -> bool:
         """Whether a value is at least as good as a bound; what is not a number never is."""
@@ -33,20 +32,20 @@ class Metric:
 
     def text(self, value: float) -> str:
         """A value for people."""
-        return f"{value:.{self.digits}f}"
+        return score_of(self.name).text(value)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("ssimulacra2", -1000.0, 100.0, has_windows=True),
-        Metric("vgg", 0.0, 100.0, lower_is_better=True, has_windows=True, digits=4),
-        Metric("ssim", -1.0, 1.0, has_windows=True, digits=4),
-        Metric("ms_ssim", 0.0, 1.0, digits=4),
+        Metric("vgg", 0.0, 100.0, lower_is_better=True, has_windows=True),
+        Metric("ssim", -1.0, 1.0, has_windows=True),
+        Metric("ms_ssim", 0.0, 1.0),
         Metric("psnr", 0.0, 100.0, has_windows=True),
         Metric("max_error", 0.0, 255.0, lower_is_better=True),
-        Metric("phash", 0.0, 256.0, lower_is_better=True, digits=0),
-        Metric("phash_color", 0.0, 512.0, lower_is_better=True, digits=0),
+        Metric("phash", 0.0, 256.0, lower_is_better=True),
+        Metric("phash_color", 0.0, 512.0, lower_is_better=True),
     )
 }
 

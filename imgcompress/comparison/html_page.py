@@ -14,7 +14,7 @@ from imgcompress.drawing.pair import LONGEST_SIDE, PairDrawing
 from imgcompress.drawing.score_heat import SIDE
 
 MOST_FIGURES = 50
-"""Failures that are drawn: each is half a megabyte of the page."""
+"""Failures that are drawn: each one's pictures are a part of the page."""
 MOST_ROWS = 20_000
 """Of the table; those that passed are the first to be left out."""
 

@@ -29,7 +29,11 @@ _SCORES = {
     "ssimulacra2": Score("SSIMULACRA2", digits=2),
     "vgg": Score("VGG distance", "less is better"),
     "ssim": Score("SSIM"),
+    "ms_ssim": Score("MS-SSIM"),
     "psnr": Score("PSNR", "dB", digits=2),
+    "max_error": Score("Largest error", "levels of 255", digits=2),
+    "phash": Score("Hash distance", "bits", digits=0),
+    "phash_color": Score("Color hash distance", "bits", digits=0),
 }
 
 
