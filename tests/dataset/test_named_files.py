@@ -24,10 +24,10 @@ def test_a_window_holds_what_may_be_in_flight(tmp_path: Path) -> None:
         Image.new("L", (side, side)).save(tmp_path / f"{number}.png")
     (tmp_path / "5.png").symlink_to(tmp_path / "nowhere")
     assert _windows(tmp_path, 0.05) == [["0.png", "1.png"], ["2.png"], ["3.png"], ["4.png", "5.png"]]
-    assert _windows(tmp_path, 64) == [[f"{number}.png" for number in range(6)]]
+    assert _windows(tmp_path, 64.0) == [[f"{number}.png" for number in range(6)]]
 
 
 def test_a_window_holds_few_files(tmp_path: Path) -> None:
     for number in range(19):
         Image.new("L", (1, 1)).save(tmp_path / f"{number:02}.png")
-    assert [len(window) for window in _windows(tmp_path, 64)] == [8, 8, 3]
+    assert [len(window) for window in _windows(tmp_path, 64.0)] == [8, 8, 3]
