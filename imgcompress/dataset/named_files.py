@@ -46,11 +46,13 @@ def readable(entry: Entry) -> Path:
     """The file of an entry.
 
     Raises:
-        OSError: reading it could go on for ever, as of a pipe or a device. A link is in the way of writing
-            only.
+        OSError: reading it could go on for ever, as of a pipe or a device, or take all memory, as of a shard.
+            A link is in the way of writing only.
     """
     if entry.problem is not None and not entry.source.is_file():
         raise OSError(entry.problem)
+    if entry.is_shard:
+        raise OSError("a shard of many pictures, which is not looked into")
     return entry.source
 
 

@@ -79,17 +79,19 @@ def test_what_cannot_be_read_is_named_and_the_others_go_on(
     os.mkfifo(tmp_path / "pipe.jpg")
     Image.new("CMYK", (40, 40)).save(tmp_path / "cmyk.jpg")
     listed = tmp_path / "list.txt"
-    listed.write_text(f"missing.jpg\npipe.jpg\n{folder / 'a.png'}\ncmyk.jpg\n")
+    (tmp_path / "many.tar").write_bytes(bytes(10240))
+    listed.write_text(f"missing.jpg\npipe.jpg\n{folder / 'a.png'}\ncmyk.jpg\nmany.tar\n")
     assert main(["hash", str(listed)]) == EXIT_SOME_FAILED
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 1
-    missing, pipe, cmyk = printed.err.splitlines()
+    missing, pipe, cmyk, shard = printed.err.splitlines()
+    assert "many.tar: a shard" in shard
     assert "missing.jpg: No such file" in missing
     assert "pipe.jpg: not a regular file" in pipe
     assert "cmyk.jpg" in cmyk and "CMYK" in cmyk
     assert main(["hash", str(listed), "--json"]) == EXIT_SOME_FAILED
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert ["error" in line for line in lines] == [True, True, False, True]
+    assert ["error" in line for line in lines] == [True, True, False, True, True]
 
 
 @pytest.mark.parametrize(
