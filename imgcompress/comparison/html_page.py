@@ -47,10 +47,10 @@ def write_page(
             kept.append(result)
     failed = [result for result in others if result.outcome is Outcome.FAILED]
     page = fill_page(
+        "compare",
+        escape(title),
         "comparison/html/comparison.html",
-        ("comparison/html/comparison.css",),
-        (),
-        title=escape(title),
+        styles=("comparison/html/comparison.css",),
         totals=_totals(counts),
         failures=_failures(failed[:MOST_FIGURES], counts[Outcome.FAILED], drawing_of),
         table=_table((others + passed)[:MOST_ROWS], counts.total()),

@@ -17,7 +17,7 @@ from imgcompress.dataset.audit_tasks import Task, tasks
 from imgcompress.dataset.audited import Audited, Condition
 from imgcompress.dataset.blobs import Blob, FileBlob
 from imgcompress.dataset.claims import Claim, Item
-from imgcompress.dataset.pipeline import map_ahead
+from imgcompress.dataset.pipeline import map_ahead, windows_of
 from imgcompress.errors import PictureError, Reason
 from imgcompress.faults import as_picture_error, caught
 from imgcompress.image.picture import Decoded, Picture
@@ -107,18 +107,9 @@ class Auditor:
 
     def _windows(self, pool: Executor, items: Iterable[Item]) -> Iterator[list[_Stage]]:
         """Cuts the stream of what has been read by count and by pixels."""
-        most = self._config.limits.in_flight_megapixels / 2
-        window: list[_Stage] = []
-        megapixels = 0.0
-        for each in map_ahead(pool, self._look, tasks(items), ahead=2 * self._config.threads):
-            size = each.megapixels if isinstance(each, _Looked) else 0.0
-            if window and (len(window) == 4 * self._config.batch_size or megapixels + size > most):
-                yield window
-                window, megapixels = [], 0.0
-            window.append(each)
-            megapixels += size
-        if window:
-            yield window
+        looked = map_ahead(pool, self._look, tasks(items), ahead=2 * self._config.threads)
+        most_megapixels = self._config.limits.in_flight_megapixels / 2
+        return windows_of(looked, _megapixels, 4 * self._config.batch_size, most_megapixels)
 
     def _look(self, task: Task | Audited | None) -> _Stage:
         """Reads and hashes an output and, where they are to be compared, its source. Runs in the pool."""
@@ -213,6 +204,10 @@ class Auditor:
                     found[index] = _judged(each, scores)
         for index, each in enumerate(window):
             yield found[index] if isinstance(each, _Looked) else each
+
+
+def _megapixels(stage: _Stage) -> float:
+    return stage.megapixels if isinstance(stage, _Looked) else 0.0
 
 
 def _read_output(blob: Blob, record: FileRecord) -> bytes:

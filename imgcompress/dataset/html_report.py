@@ -45,11 +45,12 @@ def read_records(report: Path) -> Iterator[FileRecord]:
 
 def _page(run: RunFacts, gathered: Gathered, pairs: Sequence[Pair]) -> str:
     return fill_page(
+        "report",
+        escape(run.title),
         "dataset/html/report.html",
-        ("dataset/html/report.css",),
-        ("dataset/html/report.js",),
-        title=escape(run.title),
         notes=sections.notes(run),
+        styles=("dataset/html/report.css",),
+        scripts=("dataset/html/report.js",),
         totals=sections.totals(run, gathered),
         samples=sections.samples(pairs, gathered),
         plots=sections.plots(gathered),

@@ -17,14 +17,25 @@ STYLES = ("drawing/html/page.css", "drawing/html/pair.css")
 SCRIPTS = ("drawing/html/pair.js",)
 
 
-def fill_page(template: str, styles: Sequence[str], scripts: Sequence[str], **parts: str) -> str:
+def fill_page(
+    kind: str,
+    title: str,
+    body: str,
+    *,
+    notes: str = "",
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    **parts: str,
+) -> str:
     """Puts a page together; it runs no script and shows no style but its own, and fetches nothing.
 
     Args:
-        template: resource with places for ``$policy``, ``$style``, ``$script``, ``$version``, ``$written``
-            and the parts.
+        kind: what it is, a word for its title.
+        title: HTML of its heading, as all parts; what comes from outside is escaped.
+        body: resource with places for the parts.
+        notes: what must be known before the rest is read.
         styles, scripts: resources that come after those of every page.
-        parts: HTML; what comes from outside is escaped.
+        parts: of the body.
     """
     style = "".join(text_of(name) for name in (*STYLES, *styles))
     script = "".join(text_of(name) for name in (*SCRIPTS, *scripts))
@@ -32,13 +43,16 @@ def fill_page(template: str, styles: Sequence[str], scripts: Sequence[str], **pa
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return Template(text_of(template)).substitute(
+    return Template(text_of("drawing/html/page.html")).substitute(
+        kind=kind,
+        title=title,
+        notes=notes,
+        body=Template(text_of(body)).substitute(parts),
         policy=policy,
         style=style,
         script=script,
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        **parts,
     )
 
 
