@@ -314,7 +314,8 @@ def test_windows_are_of_the_pair_they_stand_for(photo: torch.Tensor, device: tor
     before = [crop(photo), crop(photo, 100, 130), crop(photo)[:1], crop(photo)]
     after = [coarse(before[0], 20), coarse(before[1]), coarse(before[2]), crop(photo, 64, 70)]
     measure = Measure(ALL, Config(), device)
-    found = measure.windows(WINDOWED, [Decoded(p) for p in before], [Decoded(p) for p in after])
+    pairs = [Decoded(p) for p in before], [Decoded(p) for p in after]
+    found = measure.windows(WINDOWED, *pairs, side=64, stride=32)
     assert [tuple(maps) for maps in found] == [WINDOWED] * 3 + [()]
     for maps, pixels in zip(found, before[:3], strict=False):
         for window_map in maps.values():

@@ -49,7 +49,7 @@ def make_parser() -> Parser:
         metavar="METRIC=VALUE",
         action="append",
         default=[],
-        help="the same of every window of 64x64 pixels",
+        help="the same of every window of 32x32 pixels",
     )
     parser.add_argument(
         "--metrics",

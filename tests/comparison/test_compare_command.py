@@ -75,8 +75,8 @@ def test_folders(folders: Folders, capsys: Capture) -> None:
     assert jpeg["test"] == str(folders[1] / "sub/jpeg.jpg")
     assert good["scores"] == {"ssimulacra2": 100, "ms_ssim": 1, "psnr": 100, "max_error": 0, "phash": 0}
     window = bad["worst"]["ssimulacra2"][0]
-    assert window["x"] <= 128 and window["x"] + window["width"] >= 160
-    assert window["y"] <= 64 and window["y"] + window["height"] >= 96
+    assert window["x"] < 160 and window["x"] + window["width"] > 128
+    assert window["y"] < 96 and window["y"] + window["height"] > 64
     assert window["value"] == min(each["value"] for each in bad["worst"]["ssimulacra2"])
     assert f"in the window at ({window['x']}, {window['y']})" in bad["failures"][-1]
     assert (bad["width"], bad["height"]) == (320, 256)
