@@ -19,7 +19,7 @@ from imgcompress.perception.windows import SIDE, STRIDE, WindowMap
 from imgcompress.targets import METRICS
 
 LOWER_IS_BETTER = frozenset(
-    {"max_error", *(name for name, metric in METRICS.items() if metric.worst == metric.highest)}
+    {"max_error", *(name for name, metric in METRICS.items() if metric.is_ceiling and not metric.is_size)}
 )
 """Of what is measured; of all else a higher value is better."""
 WINDOWED = ("psnr", "ssim", "ssimulacra2", "vgg")

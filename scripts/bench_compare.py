@@ -28,7 +28,7 @@ from rd.pictures import Pixels, list_pictures
 from rich.console import Console
 from rich.table import Table
 
-from imgcompress.comparison.criteria import METRICS
+from imgcompress.comparison.criteria import HASHES, METRICS
 from imgcompress.config import Config
 from imgcompress.errors import UsageError
 from imgcompress.hashing.perceptual_hash import color_distance, hash_pictures, luma_distance
@@ -36,8 +36,6 @@ from imgcompress.image.picture import Decoded
 from imgcompress.measure import Measure
 
 BATCHES = (1, 8)
-HASHES = ("phash", "phash_color")
-"""Both come of one call."""
 THEIR_SSIMULACRA2, THEIR_SSIM, DSSIM = "PyPI ssimulacra2", "piq ssim", "dssim"
 Way = Callable[[], object]
 """Measures all pairs once."""

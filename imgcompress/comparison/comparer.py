@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from imgcompress.comparison.common_space import Seen
-from imgcompress.comparison.criteria import METRICS, Criterion
+from imgcompress.comparison.criteria import HASHES, METRICS, Criterion
 from imgcompress.comparison.pairing import Pair
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.config import Config
@@ -21,7 +21,6 @@ BACKGROUNDS = (0.1, 0.5, 0.9)
 """Gray levels, gamma-coded, that show through where there is alpha: dark, medium, light."""
 MOST_WINDOWS = 3
 """Told of each pair and metric, the worst ones."""
-_HASHES = ("phash", "phash_color")
 
 
 class Opened(NamedTuple):
@@ -62,7 +61,7 @@ class Comparer:
         self._metrics = [name for name in METRICS if name in wanted]
         local = {item.metric.name for item in criteria if item.in_windows} | set(locate)
         self._local = [name for name in METRICS if name in local]
-        measured = [name for name in METRICS if name in wanted | local and name not in _HASHES]
+        measured = [name for name in METRICS if name in wanted | local and name not in HASHES]
         self._measure = Measure(measured, config, device, distance, backgrounds=BACKGROUNDS)
 
     def compare(self, opened: Sequence[Opened]) -> list[Compared]:
@@ -86,7 +85,7 @@ class Comparer:
     def _all(self, opened: Sequence[Opened]) -> list[Compared]:
         references, tests = [item.seen.reference for item in opened], [item.seen.test for item in opened]
         scores = self._measure.scores(references, tests)
-        if set(self._metrics) & set(_HASHES):
+        if set(self._metrics) & set(HASHES):
             hashed = [hash_distances(*pair, self._device) for pair in zip(references, tests, strict=True)]
             scores = [measured | hashes for measured, hashes in zip(scores, hashed, strict=True)]
         maps: list[dict[str, WindowMap]] = [{} for _ in opened]

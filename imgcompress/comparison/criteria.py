@@ -6,7 +6,11 @@ from math import isfinite
 
 from imgcompress.dataset.html.wording import score_of
 from imgcompress.errors import UsageError
+from imgcompress.measure import LOWER_IS_BETTER, WINDOWED
 from imgcompress.perception.windows import Window
+
+HASHES = ("phash", "phash_color")
+"""Distances of perceptual hashes; all other metrics are ``Measure``'s."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +20,21 @@ class Metric:
     Attributes:
         name: as on the command line.
         lowest, highest: its values that make sense as bounds.
-        lower_is_better: 0 for equal pictures; else the highest value is for equal ones.
-        has_windows: whether it can be taken window by window.
     """
 
     name: str
     lowest: float
     highest: float
-    lower_is_better: bool = False
-    has_windows: bool = False
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether 0 is for equal pictures; else the highest value is."""
+        return self.name in LOWER_IS_BETTER or self.name in HASHES
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether it can be taken window by window."""
+        return self.name in WINDOWED
 
     def passes(self, value: float, bound: float) -> bool:
         """Whether a value is at least as good as a bound; what is not a number never is."""
@@ -38,14 +48,14 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("ssimulacra2", -1000.0, 100.0, has_windows=True),
-        Metric("vgg", 0.0, 100.0, lower_is_better=True, has_windows=True),
-        Metric("ssim", -1.0, 1.0, has_windows=True),
+        Metric("ssimulacra2", -1000.0, 100.0),
+        Metric("vgg", 0.0, 100.0),
+        Metric("ssim", -1.0, 1.0),
         Metric("ms_ssim", 0.0, 1.0),
-        Metric("psnr", 0.0, 100.0, has_windows=True),
-        Metric("max_error", 0.0, 255.0, lower_is_better=True),
-        Metric("phash", 0.0, 256.0, lower_is_better=True),
-        Metric("phash_color", 0.0, 512.0, lower_is_better=True),
+        Metric("psnr", 0.0, 100.0),
+        Metric("max_error", 0.0, 255.0),
+        Metric("phash", 0.0, 256.0),
+        Metric("phash_color", 0.0, 512.0),
     )
 }
 
