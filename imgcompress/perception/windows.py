@@ -9,7 +9,7 @@ from imgcompress.shapes import Float
 
 SIDE = 32
 """Of a window, in pixels. With ``STRIDE`` every patch of 16x16 pixels lies whole in one of them. At bounds
-that refuse as few honest encodes, windows of 64 pixels catch changed digits half as often
+that refuse as few honest encodes, windows of 64 pixels catch changed digits less than half as often
 (docs/compare.md)."""
 STRIDE = 16
 
