@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -208,6 +210,26 @@ def test_drawings_never_lie_among_the_pictures(folders: Folders, capsys: Capture
         capsys, reference / "bad.png", test / "bad.png", "--heatmap", test / "bad.png"
     )
     assert "is a file" in error(capsys, *folders, "--heatmap", Path(__file__))
+
+
+def test_an_icon_in_another_color_does_not_pass(tmp_path: Path, capsys: Capture) -> None:
+    for name in ("white", "black"):
+        Image.new("RGB", (24, 24), name).save(tmp_path / f"{name}.png")
+    assert run(capsys, tmp_path / "white.png", tmp_path / "black.png")[0] == EXIT_SOME_FAILED
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that close are POSIX's")
+def test_whoever_reads_may_stop(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        for number in range(9):
+            Image.new("RGB", (2, 2)).save(folder / f"{number}.png")
+    words = [sys.executable, "-m", "imgcompress", "compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.wait() == EXIT_USAGE
+    assert b"output cannot be written" in process.stderr.read()
 
 
 @pytest.mark.parametrize("option", ["--junit", "--html", "--heatmap"])
