@@ -17,6 +17,8 @@ def printing() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
+    except SystemExit as error:  # what rich makes of a closed pipe
+        raise UsageError("the output cannot be written: nobody reads it") from error
     except OSError as error:
         # Python would try to write the rest when it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

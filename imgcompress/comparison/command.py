@@ -84,6 +84,7 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
     """
     pairs, started = _pairs(options), time.perf_counter()
     _check_heatmap(options)
+    _check_files(options, pairs)
     console = Console()
     results: list[Compared] = []
     drawings: dict[str, PairDrawing] = {}
@@ -120,9 +121,12 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
 
 
 def _pairs(options: CompareOptions) -> list[Pair]:
-    if options.update and options.test.is_dir() and not _has_files(options.reference):
-        return new_pairs(options.test)
-    return pairs_of(options.reference, options.test)
+    try:
+        if options.update and options.test.is_dir() and not _has_files(options.reference):
+            return new_pairs(options.reference, options.test)
+        return pairs_of(options.reference, options.test)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
 
 
 def _title(options: CompareOptions) -> str:
@@ -133,12 +137,26 @@ def _check_heatmap(options: CompareOptions) -> None:
     """Drawings must not replace pictures, nor be taken for some the next time."""
     if options.heatmap is None:
         return
-    place = options.heatmap.resolve()
+    place = Path(os.path.realpath(options.heatmap))  # unlike resolve(), no error where links go in a circle
     for folder in (options.reference, options.test):
         if place == folder.resolve() or (folder.is_dir() and place.is_relative_to(folder.resolve())):
             raise UsageError(f"--heatmap: {options.heatmap} lies in {folder}, where the pictures are")
     if options.test.is_dir() and options.heatmap.is_file():
         raise UsageError(f"--heatmap: {options.heatmap} is a file; of folders a folder of drawings is made")
+
+
+def _check_files(options: CompareOptions, pairs: Iterable[Pair]) -> None:
+    """What is written must replace no picture, nor another of its kind."""
+    files = (file for pair in pairs for file in (pair.reference, pair.test) if file is not None)
+    taken = dict.fromkeys(map(os.path.realpath, files), "one of the pictures")
+    outputs = {"--heatmap": options.heatmap, "--junit": options.junit, "--html": options.html}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise UsageError(f"{option}: {path} is {taken[place]}")
+        taken[place] = f"what {option} names, too"
 
 
 def _write_heatmap(options: CompareOptions, compared: Compared, drawing: bytes) -> None:

@@ -53,13 +53,21 @@ def as_seen(reference: Picture, test: Picture) -> Seen:
         *_unlike("bits a channel", first.bit_depth, second.bit_depth),
         *_unlike("channels", *("gray" if picture.is_gray else "color" for picture in (first, second))),
         *_alpha_notes(before.alpha, after.alpha),
-        *_unlike("pictures in the file, of which the first is compared", reference.frames, test.frames),
+        *_frame_notes(reference.frames, test.frames),
     )
     return Seen(before, after, notes)
 
 
 def _unlike(what: str, reference: object, test: object) -> tuple[str, ...]:
     return () if reference == test else (f"{what}: {reference} in the reference, {test} in the test",)
+
+
+def _frame_notes(reference: int, test: int) -> tuple[str, ...]:
+    """Also where the numbers agree: no score knows of the others."""
+    what = "pictures in the file, of which only the first is compared"
+    if reference == test:
+        return (f"{what}: {reference} in both",) if reference > 1 else ()
+    return _unlike(what, reference, test)
 
 
 def _in_one_space(first: Picture, second: Picture) -> tuple[tuple[Decoded, Decoded], tuple[str, ...]]:

@@ -41,7 +41,7 @@ def pairs_of(reference: Path, test: Path) -> list[Pair]:
         In the order of their names.
 
     Raises:
-        UsageError: one of them is not there, holds no pictures, or only one is a folder.
+        UsageError: one of them is not there, has no pictures, or lies in the other, or only one is a folder.
     """
     for path in (reference, test):
         if not path.exists():
@@ -50,18 +50,31 @@ def pairs_of(reference: Path, test: Path) -> list[Pair]:
         raise UsageError(f"{reference} and {test}: one is a folder, the other is not")
     if not reference.is_dir():
         return [Pair(reference.name, reference, test)]
-    if reference.resolve() == test.resolve():
-        raise UsageError(f"{reference} and {test} are one folder")
+    _check_apart(reference, test)
     return _paired(_pictures(reference), _pictures(test))
 
 
-def new_pairs(test: Path) -> list[Pair]:
+def new_pairs(reference: Path, test: Path) -> list[Pair]:
     """The pictures of a folder that has no references yet.
 
+    Args:
+        reference: where they are to go.
+        test: the folder.
+
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or one folder lies in the other.
     """
+    _check_apart(reference, test)
     return _paired({}, _pictures(test))
+
+
+def _check_apart(reference: Path, test: Path) -> None:
+    """A folder's own pictures must not be taken for the other's."""
+    references, tests = reference.resolve(), test.resolve()
+    if references == tests:
+        raise UsageError(f"{reference} and {test} are one folder")
+    if references.is_relative_to(tests) or tests.is_relative_to(references):
+        raise UsageError(f"{reference} and {test}: one folder lies in the other")
 
 
 def _pictures(folder: Path) -> dict[str, Entry]:

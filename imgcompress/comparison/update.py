@@ -25,7 +25,7 @@ def accept(results: Iterable[Compared], references: Path) -> dict[str, str | Non
     """
     accepted: dict[str, str | None] = {}
     for compared in results:
-        if compared.outcome is Outcome.PASSED:
+        if compared.outcome is Outcome.PASSED and compared.reference is not None:
             continue
         if compared.test is None:
             accepted[compared.name] = "there is no picture to accept; the reference stays"
@@ -38,14 +38,16 @@ def accept(results: Iterable[Compared], references: Path) -> dict[str, str | Non
 
 
 def _replace(test: Path, old: Path | None, new: Path) -> None:
-    """Only what can be read becomes a reference."""
+    """Only what can be compared becomes a reference."""
     if new != old and new.exists():
         raise PictureError(Reason.EXISTS, f"{new} is in the way")
     try:
         data = test.read_bytes()
     except OSError as error:
         raise PictureError(Reason.READ_ERROR, f"{test}: {error.strerror}") from error
-    read_picture(data)
+    keep = read_picture(data).keep
+    if keep is not None:
+        raise PictureError(*keep)
     write_atomically(new, data)
     if old is not None and old != new:
         old.unlink()

@@ -75,6 +75,8 @@ def atomic_file(path: Path, like: Like | None = None) -> Iterator[BinaryIO]:
     Raises:
         PictureError: WRITE_ERROR. No part of a file is left behind then, nor after any other error inside.
     """
+    if not path.name:
+        raise PictureError(Reason.WRITE_ERROR, f"{path} cannot be written: it is a folder")
     # A leading dot and this suffix keep it from being taken for a picture by another run.
     temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:

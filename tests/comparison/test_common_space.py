@@ -26,6 +26,12 @@ def png(samples: np.ndarray, **options: object) -> bytes:
     return file.getvalue()
 
 
+def gif(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "GIF", **options)
+    return file.getvalue()
+
+
 def seen(reference: bytes, test: bytes) -> Seen:
     return as_seen(read_picture(reference), read_picture(test))
 
@@ -120,6 +126,19 @@ def test_depth_and_channels_are_named(colors: np.ndarray) -> None:
     assert seen(png(colors), deep).notes == ("bits a channel: 8 in the reference, 16 in the test",)
     gray = png(colors[..., 0].copy())
     assert seen(gray, png(colors)).notes == ("channels: gray in the reference, color in the test",)
+
+
+def test_other_pictures_in_the_file_are_named(colors: np.ndarray) -> None:
+    first = Image.fromarray(colors)
+
+    def file(*others: int) -> bytes:
+        more = [Image.fromarray(colors // by) for by in others]
+        return gif(first, save_all=True, append_images=more)
+
+    what = "pictures in the file, of which only the first is compared"
+    assert seen(file(), file()).notes == ()
+    assert seen(file(2), file(3)).notes == (f"{what}: 2 in both",)
+    assert seen(file(2), file(2, 3)).notes == (f"{what}: 2 in the reference, 3 in the test",)
 
 
 def test_what_is_not_read_is_an_error_that_names_the_role(colors: np.ndarray) -> None:

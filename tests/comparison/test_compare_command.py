@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -210,6 +212,52 @@ def test_drawings_never_lie_among_the_pictures(folders: Folders, capsys: Capture
     assert "is a file" in error(capsys, *folders, "--heatmap", Path(__file__))
 
 
+def test_an_icon_in_another_color_does_not_pass(tmp_path: Path, capsys: Capture) -> None:
+    for name in ("white", "black"):
+        Image.new("RGB", (24, 24), name).save(tmp_path / f"{name}.png")
+    assert run(capsys, tmp_path / "white.png", tmp_path / "black.png")[0] == EXIT_SOME_FAILED
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that close are POSIX's")
+def test_whoever_reads_may_stop(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        for number in range(9):
+            Image.new("RGB", (2, 2)).save(folder / f"{number}.png")
+    words = [sys.executable, "-m", "imgcompress", "compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.wait() == EXIT_USAGE
+    assert b"output cannot be written" in process.stderr.read()
+
+
+@pytest.mark.parametrize("option", ["--junit", "--html", "--heatmap"])
+def test_nothing_is_written_over_a_picture(
+    folders: Folders, option: str, tmp_path: Path, photo_file: Path, capsys: Capture
+) -> None:
+    reference, test = folders
+    link = tmp_path / "link"
+    link.symlink_to(reference)
+    files = reference / "good.png", test / "good.png"
+    for place in (reference / "good.png", link / "good.png", test / "../test/good.png"):
+        assert option in error(capsys, *files, option, place)
+        if option != "--heatmap":
+            assert "one of the pictures" in error(capsys, *folders, option, place)
+    assert all(file.read_bytes() == photo_file.read_bytes() for file in files)
+
+
+def test_one_file_for_two_reports(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
+    said = error(capsys, *folders, "--junit", tmp_path / "x", "--html", tmp_path / "x")
+    assert "--html" in said and "--junit" in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_name_that_no_file_system_takes(folders: Folders, capsys: Capture) -> None:
+    assert "name too long" in error(capsys, folders[0], "n" * 5000)
+    assert "output" not in error(capsys, "n" * 5000, folders[1], "--update")
+
+
 def test_update_accepts_what_did_not_pass(folders: Folders, photo_file: Path, capsys: Capture) -> None:
     reference, test = folders
     untouched = (reference / "sub/jpeg.png").stat().st_mtime_ns
@@ -233,6 +281,22 @@ def test_update_takes_nothing_broken_and_deletes_nothing(
     for name in ("bad.png", "good.png"):
         assert (reference / name).read_bytes() == photo_file.read_bytes()
     assert "bad.png is not accepted" in capsys.readouterr().err
+
+
+def test_update_takes_what_is_new_where_that_is_no_failure_too(folders: Folders, photo_file: Path) -> None:
+    reference, test = folders
+    shutil.copy(photo_file, test / "new.png")
+    assert main(["compare", *map(str, folders), "--update", "--allow-extra"]) == EXIT_OK
+    assert (reference / "new.png").read_bytes() == photo_file.read_bytes()
+
+
+def test_update_takes_nothing_that_cannot_be_compared(folders: Folders, capsys: Capture) -> None:
+    reference, test = folders
+    with Image.open(test / "good.png") as image:
+        image.convert("CMYK").save(test / "new.jpg")
+    assert main(["compare", *map(str, folders), "--update"]) == EXIT_SOME_FAILED
+    assert not (reference / "new.jpg").exists()
+    assert "new.jpg is not accepted: the JPEG file is in CMYK" in capsys.readouterr().err
 
 
 def test_update_to_another_format(folders: Folders, capsys: Capture) -> None:

@@ -65,8 +65,10 @@ def test_a_pipe_is_not_read(tmp_path: Path) -> None:
 
 
 def test_new_pairs(tmp_path: Path) -> None:
-    [pair] = new_pairs(make(tmp_path / "b", "x.png"))
+    [pair] = new_pairs(tmp_path / "a", make(tmp_path / "b", "x.png"))
     assert (pair.reference, pair.test) == (None, tmp_path / "b/x.png")
+    with pytest.raises(UsageError, match="lies in the other"):
+        new_pairs(tmp_path / "b/references", tmp_path / "b")
 
 
 @pytest.mark.parametrize(
@@ -75,11 +77,13 @@ def test_new_pairs(tmp_path: Path) -> None:
         ("a", "missing", "no such file"),
         ("a", "a/x.png", "one is a folder"),
         ("a", "a", "one folder"),
+        ("a", "a/b", "lies in the other"),
+        ("a/b", "a", "lies in the other"),
         ("a", "empty", "no pictures found"),
     ],
 )
 def test_nothing_to_compare(tmp_path: Path, first: str, second: str, message: str) -> None:
-    make(tmp_path / "a", "x.png")
+    make(tmp_path / "a", "x.png", "b/x.png")
     make(tmp_path / "empty")
     with pytest.raises(UsageError, match=message):
         pairs_of(tmp_path / first, tmp_path / second)

@@ -54,6 +54,13 @@ def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.WRITE_ERROR
 
 
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_folder_without_a_name(path: str) -> None:
+    with pytest.raises(PictureError) as caught:
+        write_atomically(Path(path), b"x")
+    assert caught.value.reason is Reason.WRITE_ERROR
+
+
 def test_very_long_names(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 251 + ".jpg")
     write_atomically(path, b"x")

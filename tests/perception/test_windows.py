@@ -8,6 +8,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from imgcompress.config import PerceptionConfig
+from imgcompress.image.color import pad_to
 from imgcompress.perception import window_grid
 from imgcompress.perception.distance import load_distance
 from imgcompress.perception.pixel_error import psnr_windows
@@ -106,11 +107,25 @@ def test_the_ssim_map_has_piqs_mean(photo: Tensor) -> None:
     torch.testing.assert_close(ssim_map(originals, results).mean((1, 2)), expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 40), (40, 63), (64, 64)])
-def test_a_window_that_holds_the_picture_has_its_score(size: tuple[int, int], photo: Tensor) -> None:
+def test_a_window_that_holds_the_picture_has_its_score(photo: Tensor) -> None:
+    originals, results = pair(photo, 128, 128)
+    found = ssimulacra2_windows(originals, results, WindowGrid(128, 128, 128, 64))
+    torch.testing.assert_close(found.flatten(), ssimulacra2(originals, results), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 40), (40, 63), (63, 90)])
+def test_small_pictures_are_continued(size: tuple[int, int], photo: Tensor) -> None:
     originals, results = pair(photo, *size)
     found = ssimulacra2_windows(originals, results, WindowGrid(*size, 64, 32))
-    torch.testing.assert_close(found.flatten(), ssimulacra2(originals, results), rtol=0, atol=1e-3)
+    larger = [max(side, 64) for side in size]
+    padded = [pad_to(pictures, *larger) for pictures in (originals, results)]
+    torch.testing.assert_close(found, ssimulacra2_windows(*padded, WindowGrid(*larger, 64, 32)))
+
+
+@pytest.mark.parametrize("side", [1, 8, 16, 24, 48, 64, 100])
+def test_white_is_never_as_good_as_black(side: int) -> None:
+    black, white = torch.zeros(1, 3, side, side), torch.ones(1, 3, side, side)
+    assert (ssimulacra2_windows(white, black, WindowGrid(side, side, 64, 32)) < -100).all()
 
 
 def test_a_window_has_the_score_of_a_picture_that_is_everywhere_like_it(photo: Tensor) -> None:
