@@ -22,8 +22,8 @@ MARKS = ((90.0, "not seen"), (70.0, "high"), (50.0, "medium"), (30.0, "low"))
 
 _DENSEST = 0.85
 _DENSE_FROM = 75.0
-"""From the best score to this one the colors appear little by little; they are as dense below. Like the ends of
-the scale it was chosen by eye."""
+"""From the best score to this one the colors appear little by little; they are as dense below. Like the ends
+of the scale it was chosen by eye."""
 
 
 def heat_layer(scores: WindowMap, size: tuple[int, int]) -> Image.Image:
