@@ -30,7 +30,7 @@ class FileRecord:
 
     Attributes:
         source: the source's path as the user would type it.
-        output: the path of the output, or None when nothing was written. A dry run says what it would write.
+        output: the path of the output, or None when there is none. A dry run says what it would write.
         status: how it ended.
         reason: one word saying why.
         format: the output's format; the source's when there is no output; None when it is unknown.
@@ -45,6 +45,7 @@ class FileRecord:
         sha256_in, sha256_out: of the bytes of source and output; None where they are not known or not there.
         promised: metric of ``imgcompress.targets`` to the worst value that the run accepted and the output
             keeps, where it was encoded with loss.
+        dry_run: whether all this was only computed, and nothing written.
     """
 
     source: str
@@ -64,6 +65,7 @@ class FileRecord:
     sha256_in: str | None = None
     sha256_out: str | None = None
     promised: dict[str, float] = field(default_factory=dict)
+    dry_run: bool = False
 
     def to_json(self) -> str:
         """The record as one line of JSON, keys in the order above."""
@@ -105,5 +107,6 @@ _KINDS: dict[str, Any] = {
     "sha256_in": _TEXT,
     "sha256_out": _TEXT,
     "promised": dict,
+    "dry_run": bool,
 }
 """What JSON values those keys have that a program relies on."""

@@ -21,7 +21,7 @@ from imgcompress.resources import resource_path
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
-    "settings", "seconds", "error", "was", "sha256_in", "sha256_out", "promised",
+    "settings", "seconds", "error", "was", "sha256_in", "sha256_out", "promised", "dry_run",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from imgcompress.records import FileRecord, Status
 
 KEYS = [
     "source", "output", "status", "reason", "format", "width", "height", "bytes_in", "bytes_out", "scores",
-    "settings", "seconds", "error", "was", "sha256_in", "sha256_out", "promised",
+    "settings", "seconds", "error", "was", "sha256_in", "sha256_out", "promised", "dry_run",
 ]  # fmt: skip
 
 
@@ -46,12 +46,14 @@ def test_statuses_are_those_of_the_report() -> None:
 def test_records_of_older_versions_are_read() -> None:
     record = FileRecord("a.png", "a.jpg", Status.KEPT, Reason.ALPHA)
     values = json.loads(record.to_json())
-    for key in ("sha256_in", "sha256_out", "promised"):
+    for key in ("sha256_in", "sha256_out", "promised", "dry_run"):
         del values[key]
     assert FileRecord.from_json(json.dumps(values)) == record
 
 
-@pytest.mark.parametrize("values", [{"output": 5}, {"scores": []}, {"bytes_out": "7"}, {"promised": None}])
+@pytest.mark.parametrize(
+    "values", [{"output": 5}, {"scores": []}, {"bytes_out": "7"}, {"promised": None}, {"dry_run": 1}]
+)
 def test_values_of_another_kind_are_refused(values: dict[str, object]) -> None:
     line = json.loads(FileRecord("a.png", None, Status.KEPT, Reason.ALPHA).to_json()) | values
     with pytest.raises(TypeError, match=next(iter(values))):

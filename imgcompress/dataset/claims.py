@@ -95,8 +95,8 @@ def open_past_run(path: Path, backup: Path | None = None) -> Iterator[PastRun]:
         backup: where a run in place has copied its sources to; None for nowhere.
 
     Raises:
-        UsageError: it is neither, or cannot be read; or it is a report, and that does not say where in the
-            backup a source is.
+        UsageError: it is neither, or cannot be read; it is a dry run's; or it is a report and there is a
+            backup: it does not say where in that a source is.
     """
     records = _records_of_report(path)
     if records is not None:
@@ -114,7 +114,7 @@ def _records_of_report(path: Path) -> int | None:
     """How many lines a report has; None where the path is a ledger's.
 
     Raises:
-        UsageError: the path is of neither.
+        UsageError: the path is of neither, or of a dry run's report.
     """
     try:
         if path.is_dir():
@@ -130,7 +130,11 @@ def _records_of_report(path: Path) -> int | None:
             records, is_ours = 0, False
             for line in lines:
                 records += 1
-                is_ours = is_ours or not isinstance(_read(line, records), Damage)
+                record = _read(line, records)
+                if isinstance(record, FileRecord):
+                    if record.dry_run:
+                        raise UsageError(f"{path}: it is the report of a dry run, which has written nothing")
+                    is_ours = True
     except OSError as error:
         raise UsageError(f"{path}: it cannot be read: {error.strerror or error}") from error
     if not is_ours:

@@ -181,7 +181,8 @@ class Runner:
         for key in filter(None, (files.gone(result) for result in results)):
             self._note(history, (), instead_of=key)
         for part in done:
-            yield part.record if isinstance(part, FileResult) else part
+            record = part.record if isinstance(part, FileResult) else part
+            yield replace(record, dry_run=self._options.dry_run)
 
     def _note(self, history: History, rows: Iterable[Row | None], instead_of: str | None = None) -> None:
         if history.ledger is not None and not self._options.dry_run:

@@ -136,8 +136,8 @@ def test_a_folder(folder: Path, tmp_path: Path, form: Format, expected: dict[str
     assert not out.exists()
     records = run(folder, out, form)
     assert contents(out) == expected and contents(folder) == before
-    assert [replace(record, seconds=0.0) for record in records] == [
-        replace(record, seconds=0.0) for record in dry
+    assert [replace(record, seconds=0.0) for record in dry] == [
+        replace(record, seconds=0.0, dry_run=True) for record in records
     ]
     assert {record.output for record in records} == {str(out / name) for name in expected}
     for record in records:

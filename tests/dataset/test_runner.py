@@ -129,7 +129,7 @@ def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path) -> None:
     dry = run(folder, tmp_path / "out", options=RunOptions(dry_run=True))
     assert not (tmp_path / "out").exists()
     wet = run(folder, tmp_path / "out")
-    assert [replace(r, seconds=0.0) for r in dry] == [replace(r, seconds=0.0) for r in wet]
+    assert [replace(r, seconds=0.0) for r in dry] == [replace(r, seconds=0.0, dry_run=True) for r in wet]
 
 
 def test_a_second_run_over_our_own_output_copies_it(folder: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_json_has_a_line_an_output(out: Path, capsys: pytest.CaptureFixture[str]
 def test_records_without_checksums_are_told_once(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old = out.parent / "old.jsonl"
     lines = map(json.loads, (out / ".imgcompress" / "report.jsonl").open())
-    new = ("sha256_in", "sha256_out", "promised")
+    new = ("sha256_in", "sha256_out", "promised", "dry_run")
     old.write_text(
         "".join(json.dumps({key: line[key] for key in line if key not in new}) + "\n" for line in lines)
     )
@@ -72,6 +72,17 @@ def test_records_without_checksums_are_told_once(out: Path, capsys: pytest.Captu
     (out / "0.jpg").write_bytes(b"words")  # of another size
     assert verify(old) == 1
     assert capsys.readouterr().out.startswith("altered: ")
+
+
+def test_a_dry_run_has_left_nothing_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (24, 24)).save(tmp_path / "0.png")
+    report = tmp_path / "dry.jsonl"
+    words = ["--dry-run", "--report", str(report), *QUICK]
+    assert main(["recompress", str(tmp_path / "0.png"), str(tmp_path / "out"), *words]) == 0
+    capsys.readouterr()
+    assert verify(report) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "the report of a dry run" in captured.err
 
 
 @pytest.mark.parametrize("past", ["nowhere", "in", "in/0.png"])
