@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.dataset.names import has_image_suffix
 from imgcompress.errors import PictureError, Reason
 from imgcompress.faults import caught
 from imgcompress.image.read import read_picture
@@ -31,10 +32,16 @@ def accept(results: Iterable[Compared], references: Path) -> dict[str, str | Non
             accepted[compared.name] = "there is no picture to accept; the reference stays"
             continue
         old = compared.reference
-        new = references / compared.name if old is None else old.with_suffix(compared.test.suffix)
+        new = references / compared.name if old is None else _renamed(old, compared.test)
         problem = caught(_replace, compared.test, old, new)
         accepted[compared.name] = None if problem is None else str(problem)
     return accepted
+
+
+def _renamed(old: Path, test: Path) -> Path:
+    """What follows the dot in a name need not be a picture's suffix."""
+    stem = old.stem if has_image_suffix(old.name) else old.name
+    return old.with_name(stem + (test.suffix if has_image_suffix(test.name) else ""))
 
 
 def _replace(test: Path, old: Path | None, new: Path) -> None:

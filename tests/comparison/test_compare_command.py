@@ -306,6 +306,25 @@ def test_update_to_another_format(folders: Folders, capsys: Capture) -> None:
     assert not (reference / "sub/jpeg.png").exists()
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("v1.2", "v1.2", "v1.2"), ("v1.2", "v1.2.png", "v1.2.png"), ("x.webp", "x", "x")],
+)
+def test_update_to_a_name_that_is_paired(
+    names: tuple[str, str, str], tmp_path: Path, photo_file: Path, capsys: Capture
+) -> None:
+    name, other, becomes = names
+    folders = reference, test = tmp_path / "reference", tmp_path / "test"
+    for folder in folders:
+        folder.mkdir()
+    shutil.copy(photo_file, reference / name)
+    patched(photo_file, test / "patched.png").rename(test / other)
+    assert main(["compare", *map(str, folders), "--update"]) == EXIT_OK
+    assert [path.name for path in reference.iterdir()] == [becomes]
+    capsys.readouterr()
+    assert run(capsys, *folders, "--profile", "lossless")[0] == EXIT_OK
+
+
 def test_update_makes_the_first_references(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     assert main(["compare", str(tmp_path / "made"), str(folders[1]), "--update"]) == EXIT_OK
     capsys.readouterr()
