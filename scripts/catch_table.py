@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 from regression_pairs.kinds import HARMLESS, REGRESSION
 
-from imgcompress.comparison.comparer import Comparer, Opened
+from imgcompress.comparison.comparer import Comparer
 from imgcompress.comparison.criteria import Criterion
 from imgcompress.comparison.exclusions import Exclusions
-from imgcompress.comparison.opening import open_pair
 from imgcompress.comparison.pairing import Pair, pairs_of
 from imgcompress.comparison.profiles import load_profile
 from imgcompress.comparison.record import Compared
+from imgcompress.comparison.stream import compare_all
 from imgcompress.config import Config
 from imgcompress.errors import UsageError
 from imgcompress.image.picture import Decoded
@@ -33,8 +33,6 @@ from imgcompress.image.picture import Decoded
 PROFILES = ("lossless", "visually-lossless", "high", "medium", "legacy")
 SSIM_FLOOR = 0.85
 PIXEL_SHARE = 0.001
-TOGETHER = 8
-"""Pairs in memory."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,13 +80,13 @@ def shares(
     """Percent of a kind's pairs that are caught, by judge."""
     found: dict[str, list[bool]] = {}
     paired = pairs(folder)
-    for first in range(0, len(paired), TOGETHER):
-        opened = [opened_pair(pair) for pair in paired[first : first + TOGETHER]]
-        for item, compared in zip(opened, comparer.compare(opened), strict=True):
-            for name, criteria in profiles.items():
-                found.setdefault(name, []).append(is_caught(compared, criteria))
-            floor = f"SSIM >= {SSIM_FLOOR}"
-            found.setdefault(floor, []).append(ssim(item.seen.reference, item.seen.test) < SSIM_FLOOR)
+    for compared, seen in compare_all(paired, comparer, Exclusions(), Config()):
+        if seen is None or compared.error is not None:
+            raise UsageError(f"{compared.name}: {compared.error or compared.outcome}")
+        for name, criteria in profiles.items():
+            found.setdefault(name, []).append(is_caught(compared, criteria))
+        floor = f"SSIM >= {SSIM_FLOOR}"
+        found.setdefault(floor, []).append(ssim(seen.reference, seen.test) < SSIM_FLOOR)
     if pixelmatch is not None:
         counts = differing_shares(paired, pixelmatch)
         found["pixelmatch, any"] = [share > 0 for share in counts]
@@ -96,17 +94,8 @@ def shares(
     return {name: 100 * statistics.fmean(caught) for name, caught in found.items()}
 
 
-def opened_pair(pair: Pair) -> Opened:
-    opened = open_pair(pair, Exclusions(), Config().limits)
-    if isinstance(opened, Compared):
-        raise UsageError(f"{pair.name}: {opened.error or opened.outcome}")
-    return opened
-
-
 def is_caught(compared: Compared, criteria: Sequence[Criterion]) -> bool:
     """Whether a profile's criteria are not all met by what was measured for several profiles at once."""
-    if compared.error is not None:
-        raise UsageError(f"{compared.name}: {compared.error}")
     for criterion in criteria:
         name = criterion.metric.name
         value = compared.worst[name][0].value if criterion.in_windows else compared.scores[name]

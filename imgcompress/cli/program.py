@@ -83,5 +83,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         return EXIT_USAGE
     except KeyboardInterrupt:
-        console.print("imgcompress: interrupted; what is written is whole, a rerun goes on from there")
+        console.print("imgcompress: interrupted; what is written is whole")
         return EXIT_INTERRUPTED

@@ -3,38 +3,32 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from imgcompress.comparison.annotations import append_summary, commands
-from imgcompress.comparison.common_space import Seen
-from imgcompress.comparison.comparer import Comparer, Opened
+from imgcompress.comparison.comparer import Comparer
 from imgcompress.comparison.criteria import Criterion
 from imgcompress.comparison.drawings import LOCATED_BY, pair_drawing, side_by_side
 from imgcompress.comparison.exclusions import Exclusions
 from imgcompress.comparison.html_page import MOST_FIGURES, write_page
 from imgcompress.comparison.junit import write_junit
 from imgcompress.comparison.lines import show_line, show_totals, to_json
-from imgcompress.comparison.opening import open_pair
+from imgcompress.comparison.output_places import check_places
 from imgcompress.comparison.pairing import Pair, new_pairs, pairs_of
 from imgcompress.comparison.record import Compared, Outcome
+from imgcompress.comparison.stream import compare_all
 from imgcompress.comparison.update import accept
 from imgcompress.compressor import find_device
 from imgcompress.config import Config
-from imgcompress.dataset.pipeline import map_ahead, windows_of
 from imgcompress.dataset.printable import printable
 from imgcompress.drawing.pair import PairDrawing
 from imgcompress.errors import PictureError, UsageError
 from imgcompress.image.write import write_atomically
-
-_MOST_PAIRS = 16
-"""Measured at once, at most."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,11 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
         UsageError: nothing to compare, or options that cannot be carried out.
     """
     pairs, started = _pairs(options), time.perf_counter()
-    _check_heatmap(options)
-    _check_files(options, pairs)
+    check_places(
+        {"--heatmap": options.heatmap, "--junit": options.junit, "--html": options.html},
+        pairs,
+        (options.reference, options.test),
+    )
     console = Console()
     results: list[Compared] = []
     drawings: dict[str, PairDrawing] = {}
@@ -93,7 +90,8 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
         console=messages, transient=True, redirect_stdout=False, disable=console.is_terminal
     ) as progress:
         task = progress.add_task("compare", total=len(pairs))
-        for compared, seen in _compared(pairs, options, config):
+        for judged, seen in compare_all(pairs, _comparer(options, config), options.exclusions, config):
+            compared = _excused(judged) if options.allow_extra else judged
             results.append(compared)
             if seen is not None and options.heatmap is not None:
                 _write_heatmap(options, compared, side_by_side(seen, compared))
@@ -129,34 +127,19 @@ def _pairs(options: CompareOptions) -> list[Pair]:
         raise UsageError(f"{error.filename}: {error.strerror}") from error
 
 
+def _comparer(options: CompareOptions, config: Config) -> Comparer:
+    is_drawn = options.heatmap is not None or options.html is not None
+    return Comparer(
+        config,
+        find_device(config.device),
+        options.criteria,
+        metrics=options.metrics,
+        locate=[LOCATED_BY] if is_drawn else [],
+    )
+
+
 def _title(options: CompareOptions) -> str:
     return printable(f"{options.reference.name} and {options.test.name}")
-
-
-def _check_heatmap(options: CompareOptions) -> None:
-    """Drawings must not replace pictures, nor be taken for some the next time."""
-    if options.heatmap is None:
-        return
-    place = Path(os.path.realpath(options.heatmap))  # unlike resolve(), no error where links go in a circle
-    for folder in (options.reference, options.test):
-        if place == folder.resolve() or (folder.is_dir() and place.is_relative_to(folder.resolve())):
-            raise UsageError(f"--heatmap: {options.heatmap} lies in {folder}, where the pictures are")
-    if options.test.is_dir() and options.heatmap.is_file():
-        raise UsageError(f"--heatmap: {options.heatmap} is a file; of folders a folder of drawings is made")
-
-
-def _check_files(options: CompareOptions, pairs: Iterable[Pair]) -> None:
-    """What is written must replace no picture, nor another of its kind."""
-    files = (file for pair in pairs for file in (pair.reference, pair.test) if file is not None)
-    taken = dict.fromkeys(map(os.path.realpath, files), "one of the pictures")
-    outputs = {"--heatmap": options.heatmap, "--junit": options.junit, "--html": options.html}
-    for option, path in outputs.items():
-        if path is None:
-            continue
-        place = os.path.realpath(path)
-        if place in taken:
-            raise UsageError(f"{option}: {path} is {taken[place]}")
-        taken[place] = f"what {option} names, too"
 
 
 def _write_heatmap(options: CompareOptions, compared: Compared, drawing: bytes) -> None:
@@ -172,36 +155,11 @@ def _has_files(path: Path) -> bool:
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
-def _compared(
-    pairs: Iterable[Pair], options: CompareOptions, config: Config
-) -> Iterator[tuple[Compared, Seen | None]]:
-    """Each pair's end, and what was seen of it, in order; a bounded number of pictures is in memory."""
-    is_drawn = options.heatmap is not None or options.html is not None
-    comparer = Comparer(
-        config,
-        find_device(config.device),
-        options.criteria,
-        metrics=options.metrics,
-        locate=[LOCATED_BY] if is_drawn else [],
-    )
-    with ThreadPoolExecutor(config.threads, thread_name_prefix="compare") as pool:
-        read = partial(open_pair, exclusions=options.exclusions, limits=config.limits)
-        opened = map_ahead(pool, read, pairs, 2 * config.threads)
-        most_megapixels = config.limits.in_flight_megapixels / 2
-        for window in windows_of(opened, _megapixels, _MOST_PAIRS, most_megapixels):
-            measured = iter(comparer.compare([item for item in window if isinstance(item, Opened)]))
-            for item in window:
-                if isinstance(item, Opened):
-                    yield next(measured), item.seen
-                elif item.outcome is Outcome.EXTRA and options.allow_extra:
-                    yield replace(item, outcome=Outcome.PASSED, notes=("there is no reference",)), None
-                else:
-                    yield item, None
-
-
-def _megapixels(item: Opened | Compared) -> float:
-    """Of both pictures."""
-    return 2e-6 * item.seen.reference.pixels[0].numel() if isinstance(item, Opened) else 0.0
+def _excused(compared: Compared) -> Compared:
+    """A picture without a reference, where that is no failure."""
+    if compared.outcome is not Outcome.EXTRA:
+        return compared
+    return replace(compared, outcome=Outcome.PASSED, notes=("there is no reference",))
 
 
 def _exit_code(results: Sequence[Compared]) -> int:

@@ -13,7 +13,7 @@ from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.config import Config
 from imgcompress.errors import PictureError
 from imgcompress.faults import caught
-from imgcompress.hashing.perceptual_hash import hash_distances
+from imgcompress.hashing.perceptual_hash import are_smooth, hash_distances, hash_pictures
 from imgcompress.measure import Measure
 from imgcompress.perception.windows import WindowMap, worst_windows
 
@@ -21,6 +21,9 @@ BACKGROUNDS = (0.1, 0.5, 0.9)
 """Gray levels, gamma-coded, that show through where there is alpha: dark, medium, light."""
 MOST_WINDOWS = 3
 """Told of each pair and metric, the worst ones."""
+
+
+_SMOOTH = "both pictures are smooth: phash says nothing of them"
 
 
 class Opened(NamedTuple):
@@ -86,8 +89,13 @@ class Comparer:
         references, tests = [item.seen.reference for item in opened], [item.seen.test for item in opened]
         scores = self._measure.scores(references, tests)
         if set(self._metrics) & set(HASHES):
-            hashed = [hash_distances(*pair, self._device) for pair in zip(references, tests, strict=True)]
-            scores = [measured | hashes for measured, hashes in zip(scores, hashed, strict=True)]
+            hashes = hash_pictures([*references, *tests], self._device)
+            hashed = list(zip(hashes, hashes[len(opened) :], strict=False))
+            scores = [found | hash_distances(*pair) for found, pair in zip(scores, hashed, strict=True)]
+            opened = [
+                _with_note(item, _SMOOTH) if are_smooth(*pair) else item
+                for item, pair in zip(opened, hashed, strict=True)
+            ]
         maps: list[dict[str, WindowMap]] = [{} for _ in opened]
         if self._local:
             maps = self._measure.windows(self._local, references, tests)
@@ -119,6 +127,10 @@ class Comparer:
             item.seen.notes,
             failures,
         )
+
+
+def _with_note(item: Opened, note: str) -> Opened:
+    return item._replace(seen=item.seen._replace(notes=(*item.seen.notes, note)))
 
 
 def _error(item: Opened, error: PictureError) -> Compared:

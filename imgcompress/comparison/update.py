@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from imgcompress.comparison.common_space import as_seen
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.dataset.names import has_image_suffix
 from imgcompress.errors import PictureError, Reason
@@ -33,9 +34,18 @@ def accept(results: Iterable[Compared], references: Path) -> dict[str, str | Non
             continue
         old = compared.reference
         new = references / compared.name if old is None else _renamed(old, compared.test)
+        if compared.outcome is Outcome.ERROR and old is not None and _can_be_compared(old, compared.test):
+            accepted[compared.name] = f"it could not be compared: {compared.error}"
+            continue
         problem = caught(_replace, compared.test, old, new)
         accepted[compared.name] = None if problem is None else str(problem)
     return accepted
+
+
+def _can_be_compared(*files: Path) -> bool:
+    """Whether it is not for the pictures, such as a new size, that they were not compared."""
+    seen = caught(lambda: as_seen(*(read_picture(file.read_bytes()) for file in files)))
+    return not isinstance(seen, PictureError)
 
 
 def _renamed(old: Path, test: Path) -> Path:

@@ -143,21 +143,20 @@ def color_distance(one: PerceptualHash, other: PerceptualHash) -> int:
     return _distance(one.color, other.color)
 
 
-def hash_distances(reference: Decoded, test: Decoded, device: torch.device) -> dict[str, float]:
+def hash_distances(one: PerceptualHash, other: PerceptualHash) -> dict[str, float]:
     """How far apart two pictures are as metrics of a comparison.
 
-    Args:
-        reference, test: of any sizes and kinds, upright.
-        device: where they are hashed.
-
     Returns:
-        ``phash``, the luma distance, and ``phash_color``, the color distance, both in bits. Where neither
-        picture has :data:`STEADY_QUALITY`, the luma distance says nothing, and is 0.
+        ``phash``, the luma distance, and ``phash_color``, the color distance, both in bits. Where
+        ``are_smooth``, the luma distance says nothing, and is 0.
     """
-    one, other = hash_pictures((reference, test), device)
-    is_steady = max(one.quality, other.quality) >= STEADY_QUALITY
-    luma = luma_distance(one, other) if is_steady else 0
+    luma = 0 if are_smooth(one, other) else luma_distance(one, other)
     return {"phash": float(luma), "phash_color": float(color_distance(one, other))}
+
+
+def are_smooth(one: PerceptualHash, other: PerceptualHash) -> bool:
+    """Whether noise decides the luminance of both: neither has :data:`STEADY_QUALITY`."""
+    return max(one.quality, other.quality) < STEADY_QUALITY
 
 
 def _packed(bits: Bool[Tensor, "batch bits"]) -> list[list[int]]:

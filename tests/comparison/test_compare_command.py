@@ -299,6 +299,26 @@ def test_update_takes_nothing_that_cannot_be_compared(folders: Folders, capsys: 
     assert "new.jpg is not accepted: the JPEG file is in CMYK" in capsys.readouterr().err
 
 
+def test_update_takes_no_picture_for_a_mask_that_does_not_fit(
+    folders: Folders, tmp_path: Path, capsys: Capture
+) -> None:
+    Image.new("L", (10, 10), 255).save(tmp_path / "mask.png")
+    before = {path: path.read_bytes() for path in folders[0].rglob("*.png")}
+    words = ["compare", *map(str, folders), "--mask", str(tmp_path / "mask.png"), "--update"]
+    assert main(words) == EXIT_SOME_FAILED
+    assert {path: path.read_bytes() for path in folders[0].rglob("*.png")} == before
+    assert "the mask has 10 x 10 pixels" in capsys.readouterr().err
+
+
+def test_smooth_pictures_have_no_hash_to_speak_of(tmp_path: Path, capsys: Capture) -> None:
+    for name, level in (("black.png", 0), ("white.png", 255)):
+        Image.new("RGB", (64, 64), (level,) * 3).save(tmp_path / name)
+    paths = tmp_path / "black.png", tmp_path / "white.png"
+    _, [line] = run(capsys, *paths, "--threshold", "phash=31")
+    assert line["notes"] == ["both pictures are smooth: phash says nothing of them"]
+    assert run(capsys, *paths, "--profile", "legacy")[0] == EXIT_SOME_FAILED
+
+
 def test_update_to_another_format(folders: Folders, capsys: Capture) -> None:
     reference, test = folders
     assert main(["compare", *map(str, folders), "--update", "--profile", "lossless"]) == EXIT_OK

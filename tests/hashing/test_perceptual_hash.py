@@ -15,6 +15,7 @@ from imgcompress.hashing.perceptual_hash import (
     LEAST_QUALITY,
     LUMA_MATCH,
     PerceptualHash,
+    are_smooth,
     color_distance,
     hash_batch,
     hash_distances,
@@ -110,7 +111,7 @@ def test_another_picture_is_far(photo: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("degrees", [30, -30])
 def test_rotated_hues_show_in_the_colors_alone(photo: torch.Tensor, degrees: float) -> None:
-    found = hash_distances(Decoded(photo), Decoded(_hues_rotated(photo, degrees)), CPU)
+    found = hash_distances(*hash_pictures([Decoded(photo), Decoded(_hues_rotated(photo, degrees))], CPU))
     assert found["phash"] <= LUMA_MATCH
     assert found["phash_color"] > COLOR_MATCH
 
@@ -146,8 +147,11 @@ def test_noise_in_a_gradient_is_no_difference(photo: torch.Tensor) -> None:
     smooth = Image.fromarray(gray).convert("RGB")
     copy = _jpeg(smooth, 40)
     assert luma_distance(_hash(smooth), _hash(copy)) > LUMA_MATCH
-    assert hash_distances(Decoded(_pixels(smooth)), Decoded(_pixels(copy)), CPU)["phash"] == 0
-    assert hash_distances(Decoded(_pixels(smooth)), Decoded(photo), CPU)["phash"] > LUMA_MATCH
+    assert are_smooth(_hash(smooth), _hash(copy))
+    assert hash_distances(_hash(smooth), _hash(copy))["phash"] == 0
+    [other] = hash_pictures([Decoded(photo)], CPU)
+    assert not are_smooth(_hash(smooth), other)
+    assert hash_distances(_hash(smooth), other)["phash"] > LUMA_MATCH
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (31, 400)])
