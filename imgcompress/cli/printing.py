@@ -11,7 +11,13 @@ from imgcompress.errors import UsageError
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Within it findings are printed, whatever the names are and whoever reads them."""
+    """Within it findings are printed, whatever the names are and whoever reads them.
+
+    Raises:
+        UsageError: nobody takes them.
+    """
+    if sys.stdout is None:
+        raise UsageError("the output cannot be written: it is closed")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:

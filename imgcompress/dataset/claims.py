@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 
 from imgcompress.dataset.ledger import FILE_NAME, Ledger, Row, open_ledger
@@ -14,7 +15,7 @@ from imgcompress.records import FileRecord, Status
 from imgcompress.targets import METRICS
 
 _SQLITE = b"SQLite format 3\0"
-_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_NOT_OURS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a line raises that is no record of ours."""
 
 
@@ -152,7 +153,7 @@ def _lines(path: Path) -> Iterator[Claim | Damage | None]:
 def _read(line: bytes, number: int) -> FileRecord | Damage:
     try:
         record = FileRecord.from_json(line.decode())
-        if not all(name in METRICS and float(bound) == bound for name, bound in record.promised.items()):
+        if not all(name in METRICS and isfinite(bound) for name, bound in record.promised.items()):
             raise ValueError(f"promised cannot be {record.promised!r}")
         return record
     except json.JSONDecodeError as error:

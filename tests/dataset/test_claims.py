@@ -55,6 +55,8 @@ GOOD = json.loads(record("a").to_json())
         json.dumps(GOOD | {"promised": {"ssimulacra2": None}}).encode(),
         json.dumps(GOOD | {"promised": {"ssimulacra2": "80"}}).encode(),
         json.dumps(GOOD | {"promised": {"ssimulacra2": float("nan")}}).encode(),
+        json.dumps(GOOD | {"promised": {"ssimulacra2": float("-inf")}}).encode(),
+        json.dumps(GOOD | {"promised": {"bytes": 10**400}}).encode(),
         json.dumps(GOOD | {"promised": {"beauty": 1}}).encode(),
         json.dumps(GOOD | {"color": "red"}).encode(),
     ],

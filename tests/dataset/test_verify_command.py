@@ -85,6 +85,14 @@ def test_a_dry_run_has_left_nothing_to_look_at(tmp_path: Path, capsys: pytest.Ca
     assert captured.out == "" and "the report of a dry run" in captured.err
 
 
+def test_a_closed_output_is_told(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert verify(out) == 2
+    assert "it is closed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("past", ["nowhere", "in", "in/0.png"])
 def test_wrong_usage(out: Path, capsys: pytest.CaptureFixture[str], past: str) -> None:
     assert verify(out.parent / past) == 2
