@@ -37,7 +37,7 @@ from torch import Tensor
 
 from imgcompress.image.color import as_rgb, as_unit, pad_to
 from imgcompress.image.strips import overlapping
-from imgcompress.perception.tiles import Window, level_means, tile_pixels
+from imgcompress.perception.tiles import Window, level_means
 from imgcompress.perception.window_grid import WindowGrid
 from imgcompress.shapes import Float, Int, Shaped
 
@@ -422,13 +422,6 @@ def _pyramid(
 
 def _distance_in_tiles(originals: Tensor, tests: Tensor, aligned: bool) -> Tensor:
     originals, tests = _enlarged(originals), _enlarged(tests)
-    # Small tiles of many pictures would overlap more than larger ones of few.
-    together = max(1, tile_pixels(tests.device) // tests[0, 0].numel())
-    parts = zip(torch.split(originals, together), torch.split(tests, together), strict=True)
-    return torch.cat([_of_pictures_in_tiles(*part, aligned) for part in parts])
-
-
-def _of_pictures_in_tiles(originals: Tensor, tests: Tensor, aligned: bool) -> Tensor:
     weights = _weights_of_scales(originals, aligned)
     steps = [partial(_step, scale, needed) for scale, needed in enumerate(weights)]
     total: Tensor | float = 0.0

@@ -18,8 +18,9 @@ from imgcompress.shapes import Float, Shaped
 
 TILE_PIXELS = 2**18
 """Of all pictures of a batch, the overlap not counted. A gradient takes some 500 bytes for each."""
-CACHED_PIXELS = 2**16
-"""On a CPU for each thread, with a core's 1 MiB: SSIMULACRA2 of 768x512 was fastest of 4e4 to 2**18."""
+CACHED_PIXELS = 2**17
+"""On a CPU for each thread: of 2**13 to 2**18 SSIMULACRA2 of 8 pictures of 512x512 was fastest with this and
+the next one, of single ones of .4 and 3 megapixels about as fast from 2**16 on."""
 
 Window = tuple[Any, ...]
 """An index of rows and columns."""
@@ -63,18 +64,18 @@ class _Level(torch.autograd.Function):
         ctx.step, ctx.overlap = step, overlap
         ctx.set_materialize_grads(False)
         coarser: list[Tensor] = []
-        # Tiles are few, but float32 would lose a digit in their sum.
-        total: Tensor | float = 0.0
-        for seen, core, own in _tiles(tests, overlap):
-            sums, *halves = step(originals[seen], tests[seen], own)
-            total = total + sums.double()
+        for part, seen, core, own in _tiles(tests, overlap):
+            sums, *halves = step(originals[part][seen], tests[part][seen], own)
             if not coarser:
+                # Tiles are few, but float32 would lose a digit in their sum.
+                totals = sums.new_zeros((len(tests), sums.shape[1]), dtype=torch.float64)
                 size = [-(-length // 2) for length in tests.shape[-2:]]
-                coarser = [half.new_empty((*half.shape[:2], *size)) for half in halves]
+                coarser = [half.new_empty((len(tests), half.shape[1], *size)) for half in halves]
+            totals[part] += sums.double()
             for whole, half in zip(coarser, halves, strict=True):
-                whole[_halved(core)] = half[_halved(own)]
+                whole[part][_halved(core)] = half[_halved(own)]
         ctx.mark_non_differentiable(coarser[0])
-        return torch.as_tensor(total).to(sums.dtype), coarser[0], coarser[1]
+        return totals.to(sums.dtype), coarser[0], coarser[1]
 
     @staticmethod
     def backward(
@@ -82,29 +83,35 @@ class _Level(torch.autograd.Function):
     ) -> tuple[None, Tensor, None, None]:
         originals, tests = ctx.saved_tensors
         gradient = torch.zeros_like(tests)
-        for seen, core, own in _tiles(tests, ctx.overlap):
+        for part, seen, core, own in _tiles(tests, ctx.overlap):
             results, gradients = [], []
             with torch.enable_grad():
-                tile = tests[seen].detach().requires_grad_()
-                sums, _, half = ctx.step(originals[seen], tile, own)
+                tile = tests[part][seen].detach().requires_grad_()
+                sums, _, half = ctx.step(originals[part][seen], tile, own)
                 if of_sums is not None:
                     results.append(sums)
-                    gradients.append(of_sums)
+                    gradients.append(of_sums[part])
                 if of_coarser is not None:  # the last level has none
                     results.append(half[_halved(own)])
-                    gradients.append(of_coarser[_halved(core)])
-            gradient[seen] += torch.autograd.grad(results, tile, gradients)[0]
+                    gradients.append(of_coarser[part][_halved(core)])
+            gradient[part][seen] += torch.autograd.grad(results, tile, gradients)[0]
         return None, gradient, None, None
 
 
-def _tiles(pictures: Tensor, overlap: int) -> Iterator[tuple[Window, Window, Window]]:
-    """Of each tile what it sees, what is its own, and the same within what it sees."""
+def _tiles(pictures: Tensor, overlap: int) -> Iterator[tuple[slice, Window, Window, Window]]:
+    """Of each tile its pictures, what it sees of them, what is its own, and the same within what it sees.
+
+    Small tiles of many pictures would overlap more than large ones of few.
+    """
     batch, _, height, width = pictures.shape
-    side = math.isqrt(max(1, tile_pixels(pictures.device) // batch))
-    spans = (_spans(length, side, overlap) for length in (height, width))
-    for rows, columns in product(*spans):
-        seen, core, own = ((..., *pair) for pair in zip(rows, columns, strict=True))
-        yield seen, core, own
+    pixels = tile_pixels(pictures.device)
+    together = min(batch, max(1, pixels // (height * width)))
+    side = math.isqrt(max(1, pixels // together))
+    for first in range(0, batch, together):
+        spans = (_spans(length, side, overlap) for length in (height, width))
+        for rows, columns in product(*spans):
+            seen, core, own = ((..., *pair) for pair in zip(rows, columns, strict=True))
+            yield slice(first, first + together), seen, core, own
 
 
 def _spans(length: int, side: int, overlap: int) -> Iterator[tuple[slice, slice, slice]]:

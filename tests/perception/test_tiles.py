@@ -19,7 +19,7 @@ SIZES = [(131, 150), (97, 40), (61, 18), (150, 1)]
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """36x36 pixels of each of two pictures."""
+    """36x36 pixels of both pictures, or 50x50 of one."""
     monkeypatch.setattr(tiles, "TILE_PIXELS", 2 * 36 * 36)
 
 
@@ -77,8 +77,8 @@ def test_it_goes_through_tiles(photo: Tensor) -> None:
     fine, coarse = tiles.level_means(originals, tests, [step, step], 4)
     torch.testing.assert_close(fine, tests.mean((2, 3)))
     torch.testing.assert_close(coarse, tests[..., ::2, ::2].mean((2, 3)))
-    assert len(seen) == 3 * 2 + 2 * 1
-    assert max(max(shape) for shape in seen) <= 36 + 2 * 4
+    assert len(seen) == 2 * (2 * 1) + 2 * 1  # of each picture two, of both together two
+    assert max(max(shape) for shape in seen) <= 50 + 2 * 4
 
 
 @pytest.mark.parametrize("channels", [1, 3])
