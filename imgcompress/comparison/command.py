@@ -3,14 +3,16 @@
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
 
 from imgcompress.comparison.annotations import append_summary, commands
+from imgcompress.comparison.common_space import Seen
 from imgcompress.comparison.comparer import Comparer
 from imgcompress.comparison.criteria import Criterion
 from imgcompress.comparison.drawings import LOCATED_BY, pair_drawing, side_by_side
@@ -28,7 +30,10 @@ from imgcompress.config import Config
 from imgcompress.dataset.printable import printable
 from imgcompress.drawing.pair import PairDrawing
 from imgcompress.errors import PictureError, UsageError
+from imgcompress.faults import caught
 from imgcompress.image.write import write_atomically
+
+Drawing = TypeVar("Drawing", bytes, PairDrawing)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
     )
     console = Console()
     results: list[Compared] = []
-    drawings: dict[str, PairDrawing] = {}
+    drawings: dict[str, PairDrawing | None] = {}
     name_width = max(len(printable(pair.name)) for pair in pairs)
     with Progress(
         console=messages, transient=True, redirect_stdout=False, disable=console.is_terminal
@@ -94,10 +99,10 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
             compared = _excused(judged) if options.allow_extra else judged
             results.append(compared)
             if seen is not None and options.heatmap is not None:
-                _write_heatmap(options, compared, side_by_side(seen, compared))
+                _write_heatmap(options, compared, _drawn(side_by_side, seen, compared, messages))
             is_shown = compared.outcome is Outcome.FAILED and len(drawings) < MOST_FIGURES
             if seen is not None and options.html is not None and is_shown:
-                drawings[compared.name] = pair_drawing(seen, compared)
+                drawings[compared.name] = _drawn(pair_drawing, seen, compared, messages)
             if options.json:
                 console.out(json.dumps(to_json(compared)), highlight=False)
             else:
@@ -142,8 +147,21 @@ def _title(options: CompareOptions) -> str:
     return printable(f"{options.reference.name} and {options.test.name}")
 
 
-def _write_heatmap(options: CompareOptions, compared: Compared, drawing: bytes) -> None:
-    assert options.heatmap is not None
+def _drawn(
+    draw: Callable[[Seen, Compared], Drawing], seen: Seen, compared: Compared, messages: Console
+) -> Drawing | None:
+    """None where it cannot be drawn; the others go on."""
+    drawing = caught(draw, seen, compared)
+    if not isinstance(drawing, PictureError):
+        return drawing
+    message = printable(f"{compared.name} cannot be drawn: {drawing}")
+    messages.print(message, markup=False, highlight=False, soft_wrap=True)
+    return None
+
+
+def _write_heatmap(options: CompareOptions, compared: Compared, drawing: bytes | None) -> None:
+    if drawing is None or options.heatmap is None:
+        return
     place = options.heatmap / f"{compared.name}.png" if options.test.is_dir() else options.heatmap
     try:
         write_atomically(place, drawing)

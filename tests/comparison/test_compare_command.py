@@ -203,6 +203,22 @@ def test_drawings(folders: Folders, tmp_path: Path, capsys: Capture) -> None:
     assert page.read_text().count("<figure") == 1
 
 
+def test_what_cannot_be_drawn_is_compared_all_the_same(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr("imgcompress.comparison.drawings.draw_comparison", fail)
+    monkeypatch.setattr("imgcompress.comparison.drawings.pack_pair", fail)
+    words = ["compare", *map(str, folders), "--heatmap", str(tmp_path / "all")]
+    assert main([*words, "--html", str(tmp_path / "page.html")]) == EXIT_SOME_FAILED
+    told = capsys.readouterr()
+    assert "2 passed, 1 failed" in told.out
+    assert "bad.png cannot be drawn: MemoryError: no memory" in told.err
+    assert "bad.png" in (tmp_path / "page.html").read_text()
+
+
 def test_drawings_never_lie_among_the_pictures(folders: Folders, capsys: Capture) -> None:
     reference, test = folders
     assert "--heatmap" in error(capsys, *folders, "--heatmap", test / "maps")
