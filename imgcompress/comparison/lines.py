@@ -24,12 +24,16 @@ def show_line(compared: Compared, name_width: int, console: Console) -> None:
     line.append(f"{printable(compared.name):<{width}}", style="default")
     for name, value in compared.scores.items():
         line.append(f"  {name} ", style="dim").append(METRICS[name].text(value), style="default")
+    for name, (worst, *_) in compared.worst.items():
+        line.append(f"  worst window by {name} ", style="dim")
+        line.append(f"{METRICS[name].text(worst.value)} at ({worst.x}, {worst.y})", style="default")
     _print(line, console)
-    for name, windows in compared.worst.items():
-        places = ", ".join(f"{METRICS[name].text(w.value)} at ({w.x}, {w.y})" for w in windows)
-        _print(Text(f"        worst windows by {name}: {places}", style="dim"), console)
     for failure in compared.failures:
         _print(Text(f"        {printable(failure)}", style="red"), console)
+    if compared.failures:
+        for name, windows in compared.worst.items():
+            places = ", ".join(f"{METRICS[name].text(w.value)} at ({w.x}, {w.y})" for w in windows)
+            _print(Text(f"        worst windows by {name}: {places}", style="dim"), console)
     if compared.error is not None:
         _print(Text(f"        {printable(compared.error)}", style="red"), console)
     for note in compared.notes:

@@ -91,6 +91,12 @@ def test_lines_for_people(folders: Folders, capsys: Capture) -> None:
     assert "\x1b[31m.png" not in out
     assert "extra\\x1b[31m.png" in out
     assert out.splitlines()[-1] == "2 passed, 1 failed, 1 extra"
+    bad = out.splitlines().index(
+        next(line for line in out.splitlines() if line.startswith("failed  bad.png"))
+    )
+    assert "worst window by ssimulacra2 " in out.splitlines()[bad]
+    assert "below 45" in out and "worst windows by ssimulacra2: " in out
+    assert out.count("worst windows by") == 1  # where something is wrong
 
 
 def test_missing_and_extra(folders: Folders, capsys: Capture) -> None:
