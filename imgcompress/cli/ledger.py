@@ -31,6 +31,7 @@ def make_parser() -> Parser:
 def run(options: Any, _: Console) -> int:
     """Shows totals, or the pictures of one status."""
     from imgcompress.dataset.ledger import open_ledger
+    from imgcompress.dataset.printable import printable
 
     console = Console()
     with printing(), open_ledger(Path(options.path)) as ledger:
@@ -38,7 +39,7 @@ def run(options: Any, _: Console) -> int:
             for row in ledger.rows([Status(options.status)]):
                 record = row.record
                 line = f"{row.key}: {record.reason}" + (f", {record.error}" if record.error else "")
-                print(record.to_json() if options.json else line)
+                print(record.to_json() if options.json else printable(line))
             return EXIT_OK
         totals = ledger.totals()
     if options.json:

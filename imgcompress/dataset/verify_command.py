@@ -16,6 +16,7 @@ from imgcompress.config import Config
 from imgcompress.dataset.audit import Auditor
 from imgcompress.dataset.audited import FAULTLESS, Audited, Condition
 from imgcompress.dataset.claims import Claim, Item, ShardClaim, open_past_run
+from imgcompress.dataset.printable import printable
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def run(options: VerifyOptions, config: Config, console: Console) -> bool:
             if options.json:
                 sys.stdout.write(_as_json(found) + "\n")
             elif found.condition not in FAULTLESS:
-                sys.stdout.write(f"{found.condition}: {found.name}: {found.message}\n")
+                sys.stdout.write(printable(f"{found.condition}: {found.name}: {found.message}") + "\n")
     _show(counts, notes, past.unconfirmed, console)
     return not counts.keys() - FAULTLESS
 

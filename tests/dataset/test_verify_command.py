@@ -48,6 +48,15 @@ def test_only_faults_are_printed_and_count(out: Path, capsys: pytest.CaptureFixt
     assert lines[0] == f"missing: {out / '1.jpg'}: there is no file" and "line 4" in lines[1]
 
 
+def test_names_do_nothing_to_a_terminal(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = out / ".imgcompress" / "report.jsonl"
+    report.write_text(report.read_text().replace("1.jpg", "\\u001b[31m\\n1.jpg"))
+    capsys.readouterr()
+    assert verify(report) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.endswith("\\x1b[31m\\n1.jpg: there is no file")
+
+
 def test_json_has_a_line_an_output(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (out / "1.jpg").write_bytes(b"words")
     capsys.readouterr()
