@@ -8,7 +8,7 @@ from rich.console import Console
 from imgcompress.cli.exits import EXIT_OK, EXIT_SOME_FAILED
 from imgcompress.cli.parser import Parser, add_files_of_settings, add_paths
 from imgcompress.cli.printing import printing
-from imgcompress.cli.settings import of_class
+from imgcompress.cli.settings import as_path, of_class
 from imgcompress.config import Config
 
 HELP = "find pictures that look alike"
@@ -43,8 +43,7 @@ def run(options: Any, _: Console) -> int:
     """Hashes pictures."""
     from imgcompress.comparison.hash_command import HashOptions, run
 
-    against = None if options.against is None else Path(options.against)
-    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, against)
+    asked = HashOptions(tuple(map(Path, options.paths)), options.json, options.near, as_path(options.against))
     with printing():
         all_read = run(asked, of_class(Config, options))
     return EXIT_OK if all_read else EXIT_SOME_FAILED

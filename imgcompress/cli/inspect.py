@@ -8,7 +8,7 @@ from rich.console import Console
 from imgcompress.cli.exits import EXIT_OK, EXIT_SOME_FAILED
 from imgcompress.cli.parser import Parser, add_files_of_settings, add_paths
 from imgcompress.cli.printing import printing
-from imgcompress.cli.settings import of_class
+from imgcompress.cli.settings import as_path, of_class
 from imgcompress.config import Config
 
 HELP = "describe pictures and what was done to them"
@@ -49,7 +49,7 @@ def run(options: Any, _: Console) -> int:
     asked = InspectOptions(
         tuple(map(Path, options.paths)),
         options.json,
-        None if options.plot is None else Path(options.plot),
+        as_path(options.plot),
         options.headers_only,
         tuple(map(Path, options.signatures)),
     )

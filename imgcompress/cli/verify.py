@@ -9,7 +9,7 @@ from rich.console import Console
 from imgcompress.cli.exits import EXIT_OK, EXIT_SOME_FAILED
 from imgcompress.cli.parser import Parser, add_files_of_settings
 from imgcompress.cli.printing import printing
-from imgcompress.cli.settings import of_class
+from imgcompress.cli.settings import as_path, of_class
 from imgcompress.config import Config
 
 HELP = "look at what a past run has left"
@@ -41,8 +41,7 @@ def run(options: Any, console: Console) -> int:
     """Looks at what a past run has left."""
     from imgcompress.dataset.verify_command import VerifyOptions, run
 
-    backup = None if options.backup is None else Path(options.backup)
-    asked = VerifyOptions(Path(options.past), backup, options.json)
+    asked = VerifyOptions(Path(options.past), as_path(options.backup), options.json)
     with printing():
         all_well = run(asked, of_class(Config, options), console)
     return EXIT_OK if all_well else EXIT_SOME_FAILED

@@ -1,10 +1,9 @@
 """Measures pairs of pictures and judges them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from imgcompress.comparison.common_space import Seen
 from imgcompress.comparison.criteria import HASHES, METRICS, Criterion
@@ -42,7 +41,6 @@ class Comparer:
         criteria: what a pair must fulfil.
         metrics: names of those that are measured beside the criteria's.
         locate: metrics whose worst windows are told beside the criteria's.
-        distance: what to take as "vgg", as for ``Measure``.
 
     Raises:
         UsageError: the trunk's file is missing or not the one expected.
@@ -56,7 +54,6 @@ class Comparer:
         *,
         metrics: Iterable[str] = (),
         locate: Iterable[str] = (),
-        distance: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self._criteria = tuple(criteria)
         self._device = device
@@ -65,7 +62,7 @@ class Comparer:
         local = {item.metric.name for item in criteria if item.in_windows} | set(locate)
         self._local = [name for name in METRICS if name in local]
         measured = [name for name in METRICS if name in wanted | local and name not in HASHES]
-        self._measure = Measure(measured, config, device, distance, backgrounds=BACKGROUNDS)
+        self._measure = Measure(measured, config, device, backgrounds=BACKGROUNDS)
 
     def compare(self, opened: Sequence[Opened]) -> list[Compared]:
         """Compares pairs; those of one kind are measured together.

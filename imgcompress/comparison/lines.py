@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -56,7 +57,7 @@ def to_json(compared: Compared) -> dict[str, Any]:
 
     Paths are as given; windows have x, y, width, height and value.
     """
-    files = {role: None if path is None else str(path) for role, path in _files(compared)}
+    files = {"reference": _text(compared.reference), "test": _text(compared.test)}
     scores = {name: _finite(value) for name, value in compared.scores.items()}
     worst = {
         name: [asdict(window) | {"value": _finite(window.value)} for window in windows]
@@ -65,8 +66,8 @@ def to_json(compared: Compared) -> dict[str, Any]:
     return asdict(compared) | files | {"scores": scores, "worst": worst}
 
 
-def _files(compared: Compared) -> Iterable[tuple[str, Any]]:
-    return (("reference", compared.reference), ("test", compared.test))
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _finite(value: float) -> float | None:

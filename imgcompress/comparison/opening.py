@@ -8,10 +8,11 @@ from imgcompress.comparison.exclusions import Exclusions
 from imgcompress.comparison.pairing import Pair
 from imgcompress.comparison.record import Compared, Outcome
 from imgcompress.config import LimitsConfig
+from imgcompress.dataset.named_files import megapixels_of
 from imgcompress.errors import PictureError
 from imgcompress.faults import caught
 from imgcompress.image.picture import Picture
-from imgcompress.image.read import probe, read_picture
+from imgcompress.image.read import read_picture
 
 _ROLES = ("reference", "test")
 
@@ -44,7 +45,7 @@ def load_pair(pair: Pair) -> Loaded | Compared:
         data = pair.reference.read_bytes(), pair.test.read_bytes()
     except OSError as error:
         return _error(pair, f"{error.filename}: {error.strerror}")
-    return Loaded(pair, data, sum(map(_megapixels, data)))
+    return Loaded(pair, data, sum(map(megapixels_of, data)))
 
 
 def open_pair(loaded: Loaded, exclusions: Exclusions, limits: LimitsConfig) -> Opened | Compared:
@@ -77,12 +78,6 @@ def _decoded(data: bytes, name: str, max_megapixels: float) -> Picture:
         return read_picture(data, max_megapixels)
     except PictureError as error:
         raise PictureError(error.reason, f"{name}: {error}") from error
-
-
-def _megapixels(data: bytes) -> float:
-    """What the header says; nothing where it says nothing, as then nothing is decoded."""
-    size = caught(probe, data)
-    return 0.0 if isinstance(size, PictureError) else (size.width or 0) * (size.height or 0) / 1e6
 
 
 def _error(pair: Pair, message: str) -> Compared:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from imgcompress.dataset.named_files import why_unreadable
 from imgcompress.dataset.names import has_image_suffix
 from imgcompress.dataset.sources import Entry, Listing
 from imgcompress.errors import UsageError
@@ -96,8 +97,7 @@ def _paired(references: dict[str, Entry], tests: dict[str, Entry]) -> list[Pair]
 
 def _pair(name: str, reference: Entry | None, test: Entry | None) -> Pair:
     entries = [entry for entry in (reference, test) if entry is not None]
-    # A link is in the way of writing only.
-    problems = [f"{e.source}: {e.problem}" for e in entries if e.problem and not e.source.is_file()]
+    problems = [f"{entry.source}: {why}" for entry in entries if (why := why_unreadable(entry)) is not None]
     files = [None if entry is None else entry.source for entry in (reference, test)]
     return Pair(name, files[0], files[1], next(iter(problems), None))
 

@@ -42,17 +42,25 @@ def named_entries(paths: Iterable[Path]) -> Iterator[Entry]:
     return chain.from_iterable([Listing(path, None) for path in paths])
 
 
+def why_unreadable(entry: Entry) -> str | None:
+    """Why a file is not to be read: a pipe could go on for ever, a shard take all memory.
+
+    None where it may be read; a link is in the way of writing only.
+    """
+    if entry.problem is not None and not entry.source.is_file():
+        return entry.problem
+    return "a shard of many pictures, which is not looked into" if entry.is_shard else None
+
+
 def readable(entry: Entry) -> Path:
     """The file of an entry.
 
     Raises:
-        OSError: reading it could go on for ever, as of a pipe or a device, or take all memory, as of a shard.
-            A link is in the way of writing only.
+        OSError: it is not to be read.
     """
-    if entry.problem is not None and not entry.source.is_file():
-        raise OSError(entry.problem)
-    if entry.is_shard:
-        raise OSError("a shard of many pictures, which is not looked into")
+    problem = why_unreadable(entry)
+    if problem is not None:
+        raise OSError(problem)
     return entry.source
 
 
@@ -85,7 +93,10 @@ def _read(entry: Entry) -> File | Unread:
 
 
 def _megapixels(file: File | Unread) -> float:
-    if isinstance(file, Unread):
-        return 0.0
-    size = caught(probe, file.data)
+    return 0.0 if isinstance(file, Unread) else megapixels_of(file.data)
+
+
+def megapixels_of(data: bytes) -> float:
+    """What a file's header says; 0 where it says nothing, as then nothing is decoded."""
+    size = caught(probe, data)
     return 0.0 if isinstance(size, PictureError) else (size.width or 0) * (size.height or 0) / 1e6
