@@ -10,7 +10,7 @@ from pathlib import Path
 from imgcompress.comparison.common_space import Seen, as_seen
 from imgcompress.comparison.comparer import Comparer, Opened
 from imgcompress.comparison.criteria import Criterion
-from imgcompress.comparison.drawings import LOCATED_BY, side_by_side
+from imgcompress.comparison.drawings import LOCATED_BY, Drawing
 from imgcompress.comparison.given import Given, as_picture
 from imgcompress.comparison.pairing import Pair
 from imgcompress.comparison.profiles import DEFAULT_PROFILE, load_profile
@@ -81,7 +81,7 @@ def _message(compared: Compared, profile: str) -> str:
 def _drawn(path: Path, seen: Seen, compared: Compared) -> str:
     """Draws what differs, and says where; a full disk must not hide that the pictures do not match."""
     try:
-        write_atomically(path, side_by_side(seen, compared))
+        write_atomically(path, Drawing(seen, compared).side_by_side())
     except PictureError as error:
         return f"no heat map: {error}"
     return f"heat map: {printable(str(path))}"

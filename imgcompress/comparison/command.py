@@ -15,7 +15,7 @@ from imgcompress.comparison.annotations import append_summary, commands
 from imgcompress.comparison.common_space import Seen
 from imgcompress.comparison.comparer import Comparer
 from imgcompress.comparison.criteria import Criterion
-from imgcompress.comparison.drawings import LOCATED_BY, pair_drawing, side_by_side
+from imgcompress.comparison.drawings import LOCATED_BY, Drawing
 from imgcompress.comparison.exclusions import Exclusions
 from imgcompress.comparison.html_page import MOST_FIGURES, write_page
 from imgcompress.comparison.junit import write_junit
@@ -33,7 +33,7 @@ from imgcompress.errors import PictureError, UsageError
 from imgcompress.faults import caught
 from imgcompress.image.write import write_atomically
 
-Drawing = TypeVar("Drawing", bytes, PairDrawing)
+Made = TypeVar("Made", Drawing, PairDrawing, bytes)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
     )
     console = Console()
     results: list[Compared] = []
-    drawings: dict[str, PairDrawing | None] = {}
+    drawings: dict[str, PairDrawing] = {}
     name_width = max(len(printable(pair.name)) for pair in pairs)
     with Progress(
         console=messages, transient=True, redirect_stdout=False, disable=console.is_terminal
@@ -98,11 +98,12 @@ def run(options: CompareOptions, config: Config, messages: Console) -> int:
         for judged, seen in compare_all(pairs, _comparer(options, config), options.exclusions, config):
             compared = _excused(judged) if options.allow_extra else judged
             results.append(compared)
-            if seen is not None and options.heatmap is not None:
-                _write_heatmap(options, compared, _drawn(side_by_side, seen, compared, messages))
             is_shown = compared.outcome is Outcome.FAILED and len(drawings) < MOST_FIGURES
-            if seen is not None and options.html is not None and is_shown:
-                drawings[compared.name] = _drawn(pair_drawing, seen, compared, messages)
+            on_page = options.html is not None and is_shown
+            if seen is not None and (on_page or options.heatmap is not None):
+                shown = _draw(options, compared, seen, messages, on_page=on_page)
+                if shown is not None:
+                    drawings[compared.name] = shown
             if options.json:
                 console.out(json.dumps(to_json(compared)), highlight=False)
             else:
@@ -147,14 +148,24 @@ def _title(options: CompareOptions) -> str:
     return printable(f"{options.reference.name} and {options.test.name}")
 
 
-def _drawn(
-    draw: Callable[[Seen, Compared], Drawing], seen: Seen, compared: Compared, messages: Console
-) -> Drawing | None:
+def _draw(
+    options: CompareOptions, compared: Compared, seen: Seen, messages: Console, *, on_page: bool
+) -> PairDrawing | None:
+    """Writes the heat map, if one is asked for; returns what the page shows, if it shows this pair."""
+    drawing = _drawn(compared.name, messages, Drawing, seen, compared)
+    if drawing is None:
+        return None
+    if options.heatmap is not None:
+        _write_heatmap(options, compared, _drawn(compared.name, messages, drawing.side_by_side))
+    return _drawn(compared.name, messages, drawing.for_page) if on_page else None
+
+
+def _drawn(name: str, messages: Console, draw: Callable[..., Made], *arguments: object) -> Made | None:
     """None where it cannot be drawn; the others go on."""
-    drawing = caught(draw, seen, compared)
-    if not isinstance(drawing, PictureError):
-        return drawing
-    message = printable(f"{compared.name} cannot be drawn: {drawing}")
+    made = caught(draw, *arguments)
+    if not isinstance(made, PictureError):
+        return made
+    message = printable(f"{name} cannot be drawn: {made}")
     messages.print(message, markup=False, highlight=False, soft_wrap=True)
     return None
 
